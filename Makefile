@@ -1,0 +1,34 @@
+# Needs Python 3.11 or later and make; everything else goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+QUARTERS ?= 2025Q3..2026Q3
+WORKERS ?= 2
+
+.PHONY: reports lab test lint notebooks clean
+
+reports: $(READY) params/data/project_finance.csv
+	$(BIN)/sqmodel run --quarter $(QUARTERS) --workers $(WORKERS) --reports reports
+
+params/data/project_finance.csv: $(READY)
+	$(BIN)/sqmodel demo params/data
+
+lab: $(READY) params/data/project_finance.csv
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+test: $(READY)
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python tests/notebooks_are_clean.py notebooks
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]'
+	touch $(READY)
+
+clean:
+	rm -rf .venv build dist *.egg-info

@@ -1,0 +1,82 @@
+"""What can go wrong, by kind: every error says what was expected, what was found and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class SqmodelError(Exception):
+    """Root of all errors that sqmodel raises on purpose."""
+
+
+class InputError(SqmodelError):
+    """An input file, a params file or an instrument breaks its rules; lists all problems at once."""
+
+    def __init__(self, source: str, problems: Iterable[Problem | str], remedy: str = "") -> None:
+        self.source = source
+        self.problems = [p if isinstance(p, Problem) else Problem(p) for p in problems]
+        self.remedy = remedy
+        count = len(self.problems)
+        head = f"{source}: {count} problem{'' if count == 1 else 's'}"
+        lines = [head, *(f"  - {p}" for p in self.problems)]
+        if remedy:
+            lines.append(f"  What to do: {remedy}")
+        super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.source, self.problems, self.remedy)
+
+
+class InstrumentError(InputError):
+    """The questionnaire's definition is not one that can be scored."""
+
+
+class ResponsesError(InputError):
+    """The answers do not obey the instrument."""
+
+
+class ParamsError(InputError):
+    """A params file does not fit the notebook's schema."""
+
+
+class UnfitMeasureError(SqmodelError):
+    """The instrument failed a required criterion on these answers and nobody accepted that in writing."""
+
+
+class ComputationError(SqmodelError):
+    """A statistic is not defined for the data given: no variance, too few cases, no solution."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with an input: what was expected, what was found, where, how often."""
+
+    message: str
+    where: tuple[str, ...] = ()
+    count: int = 1
+
+    MOST = 5
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.where[: self.MOST])
+        more = max(self.count, len(self.where)) - min(len(self.where), self.MOST)
+        if not shown:
+            return self.message
+        return f"{self.message}: {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+class SqmodelWarning(UserWarning):
+    """Root of the warnings: a result is there, but it deserves doubt; a row in the result says so too."""
+
+
+class HeywoodWarning(SqmodelWarning):
+    """A uniqueness reached its bound: the factor solution is improper."""
+
+
+class ConvergenceWarning(SqmodelWarning):
+    """An optimiser stopped before its gradient was small."""
+
+
+class SmallSampleWarning(SqmodelWarning):
+    """Fewer cases than the method wants."""

@@ -1,0 +1,1 @@
+"""The index room: a number with an interval."""

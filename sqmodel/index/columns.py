@@ -1,0 +1,153 @@
+"""Weighted means as functions of totals: the form in which `numerics.resampling` gives everything an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sqmodel.numerics.resampling import Bootstrap, bootstrap_totals
+
+Totals = npt.NDArray[Any]
+Part = Callable[[Totals], Totals]
+
+
+class Columns:
+    """Collects what every respondent adds to numerators and denominators, each pair once.
+
+    Parameters
+    ----------
+    weight : (n,) array
+        Sample weights.
+    calibration : DataFrame or None, n x margins
+        Where the weights were raked, the dummy columns of the margins: answers are then replaced by mean plus
+        residual on them, which leaves every mean as it is and takes out the variance that raking removes (the
+        regression residuals of calibration estimators, Deville and Sarndal 1992).
+    """
+
+    def __init__(self, weight: npt.NDArray[np.float64], calibration: pd.DataFrame | None = None) -> None:
+        self.weight = weight
+        self._margins = None if calibration is None else calibration.to_numpy(float)
+        self._columns: list[npt.NDArray[np.float64]] = []
+        self._masks: dict[bytes, int] = {}
+
+    def mean(self, values: npt.ArrayLike) -> Part:
+        """Register the weighted mean of `values` (n,; NaN left out); returns totals -> mean."""
+        x = np.asarray(values, float)
+        observed = ~np.isnan(x)
+        if self._margins is not None and observed.any():
+            x = self._without_margins(x, observed)
+        key = observed.tobytes()
+        if key not in self._masks:
+            self._masks[key] = self._add(np.where(observed, self.weight, 0.0))
+        numerator, denominator = self._add(np.where(observed, self.weight * x, 0.0)), self._masks[key]
+        return lambda t: t[..., numerator] / t[..., denominator]
+
+    def products(self, values: npt.ArrayLike) -> Callable[[Totals], Totals]:
+        """Register the weighted cross products of (n, q) complete columns; returns totals -> (..., q, q) covariance.
+
+        Rows with a NaN are left out.
+        """
+        block = np.asarray(values, float)
+        whole = ~np.isnan(block).any(axis=1)
+        z = np.column_stack([np.ones(len(block)), np.where(whole[:, None], block, 0.0)])
+        weight = np.where(whole, self.weight, 0.0)
+        size = z.shape[1]
+        rows, columns = np.triu_indices(size)
+        places = np.array([self._add(weight * z[:, i] * z[:, j]) for i, j in zip(rows, columns, strict=True)])
+
+        def covariance(t: Totals) -> Totals:
+            cross = np.empty((*t.shape[:-1], size, size), dtype=t.dtype)
+            cross[..., rows, columns] = cross[..., columns, rows] = t[..., places]
+            mean = cross[..., 0, 1:] / cross[..., 0, :1]
+            moment = cross[..., 1:, 1:] / cross[..., :1, :1]
+            result: Totals = moment - mean[..., :, None] * mean[..., None, :]
+            return result
+
+        return covariance
+
+    def _add(self, column: npt.NDArray[np.float64]) -> int:
+        self._columns.append(column)
+        return len(self._columns) - 1
+
+    def _without_margins(
+        self, x: npt.NDArray[np.float64], observed: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.float64]:
+        assert self._margins is not None
+        root = np.sqrt(self.weight[observed])
+        design = self._margins[observed]
+        slopes, *_ = np.linalg.lstsq(design * root[:, None], x[observed] * root, rcond=None)
+        centre = np.average(x[observed], weights=self.weight[observed])
+        result = np.full(len(x), np.nan)
+        result[observed] = centre + x[observed] - design @ slopes
+        return result
+
+    @property
+    def totals(self) -> npt.NDArray[np.float64]:
+        """Totals of all registered columns in the sample."""
+        return np.array([column.sum() for column in self._columns])
+
+    def bootstrap(
+        self,
+        parts: Sequence[Part] | Part,
+        *,
+        rng: np.random.Generator | int,
+        draws: int,
+        level: float,
+        units: npt.ArrayLike | None = None,
+        strata: npt.ArrayLike | None = None,
+        studentise: bool = True,
+    ) -> Bootstrap:
+        """Intervals of statistics that are functions of the totals.
+
+        Parameters
+        ----------
+        parts : sequence of callables, or one callable
+            Each gives one statistic; a single callable gives all of them along its last axis.
+        units : (n,) array, optional
+            Respondents: rows of the same unit are drawn together.
+        strata : (n,) array, optional
+            Constant within a unit.
+        studentise : bool
+            See `bootstrap_totals`.
+        """
+        x = np.column_stack(self._columns)
+        if units is not None:
+            _, first, codes = np.unique(np.asarray(units), return_index=True, return_inverse=True)
+            if len(first) < len(x):
+                summed = np.zeros((len(first), x.shape[1]))
+                np.add.at(summed, codes, x)
+                x = summed
+                strata = None if strata is None else np.asarray(strata)[first]
+
+        def statistic(totals: Totals) -> Totals:
+            if callable(parts):
+                return parts(totals)
+            return np.stack([part(totals) for part in parts], axis=-1)
+
+        return bootstrap_totals(
+            x, statistic, rng=rng, draws=draws, strata=strata, level=level, studentise=studentise
+        )
+
+
+def constant(value: float) -> Part:
+    """A statistic that does not depend on the answers."""
+    return lambda t: np.full(t.shape[:-1], value, dtype=t.dtype)
+
+
+def weighted_sum(weights: Sequence[Part], parts: Sequence[Part]) -> Part:
+    """Sum of weight times part, both functions of the totals."""
+
+    def total(t: Totals) -> Totals:
+        result: Totals = sum((w(t) * p(t) for w, p in zip(weights, parts, strict=True)), np.zeros(t.shape[:-1]))
+        return result
+
+    return total
+
+
+def difference(first: Part, second: Part) -> Part:
+    """First minus second."""
+    return lambda t: first(t) - second(t)

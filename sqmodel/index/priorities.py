@@ -1,0 +1,200 @@
+"""What to do first: the importance-performance grid, and the items whose improvement promises most."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from sqmodel.index.columns import Columns, Part, Totals, constant
+from sqmodel.index.weighting import Weights, overall_satisfaction
+from sqmodel.measurement.measure import Measure
+from sqmodel.result import Result
+from sqmodel.survey.responses import Responses, to_percent
+
+Array = npt.NDArray[np.float64]
+
+MOST_ACTIONS = 3
+
+
+@dataclass(frozen=True, repr=False)
+class Priorities(Result):
+    """Candidates for action, one an item, and the few that stand out.
+
+    Attributes
+    ----------
+    basis : str
+        ``satisfaction``: gains are points of overall satisfaction (0-100). ``index``: the questionnaire has no
+        overall question, gains are points of the index.
+    target : str
+        ``expectation``: an item is raised to what clients expect. ``average``: to the average item.
+    candidates : DataFrame, one row an item, largest gain first
+        dimension, performance, shortfall (target minus performance), importance (correlation with overall
+        satisfaction) with bounds, gain with bounds that hold for all items together (``gain_low``, ``gain_high``),
+        and versus_mean (gain minus the mean gain) with such bounds.
+    actions : tuple of str
+        At most three items whose gain is surely above zero and surely above the average item's gain. Empty: the
+        data do not say what comes first.
+    """
+
+    n: int
+    basis: str
+    target: str
+    candidates: pd.DataFrame
+    actions: tuple[str, ...]
+    settings: dict[str, Any]
+
+    def _headline(self) -> str:
+        return f"n={self.n}: " + (", ".join(self.actions) or "nothing stands out")
+
+
+def find_priorities(
+    measure: Measure,
+    *,
+    weights: Weights,
+    level: float = 0.95,
+    draws: int = 1000,
+    rng: np.random.Generator | int = 0,
+) -> Priorities:
+    """Which items are worth improving first, and is that sure?
+
+    Parameters
+    ----------
+    measure : Measure
+    weights : Weights
+        Used where there is no overall satisfaction question.
+    level, draws, rng
+        Of the basic bootstrap over respondents; the bounds hold for all items together (largest absolute pivot).
+
+    Returns
+    -------
+    Priorities
+
+    Notes
+    -----
+    Gain of an item = slope of its dimension / number of its items x shortfall. Slopes are those of a linear
+    regression of overall satisfaction on the dimension scores: an association among clients, not a promise. The slope
+    and the shortfall vary together in the bootstrap.
+    """
+    current = measure.current
+    codes = list(measure.items)
+    scores = current.dimension_scores(codes)
+    satisfaction = overall_satisfaction(current)
+    usable = satisfaction is not None and _enough(scores, satisfaction)
+    book = Columns(current.sample_weight, current.calibration)
+    performed = to_percent(current.instrument, current.items[codes])
+    level_of = [book.mean(performed[c]) for c in codes]
+    target = _targets(book, current, codes, level_of)
+    slopes = _slopes(book, scores, satisfaction) if usable and satisfaction is not None else _given(weights)
+    position = {d: j for j, d in enumerate(scores.columns)}
+    members = measure.instrument.structure()
+    owner = np.array([position[measure.instrument.item(c).dimension] for c in codes])
+    size = np.array([len(set(members[measure.instrument.item(c).dimension]) & set(codes)) for c in codes])
+
+    def gains(t: Totals) -> Totals:
+        short = np.stack([goal(t) - now(t) for goal, now in zip(target, level_of, strict=True)], axis=-1)
+        result: Totals = slopes(t)[..., owner] / size * short
+        return result
+
+    def gains_and_contrasts(t: Totals) -> Totals:
+        every = gains(t)
+        return np.concatenate([every, every - every.mean(axis=-1, keepdims=True)], axis=-1)
+
+    result = book.bootstrap(gains_and_contrasts, rng=np.random.default_rng(rng), draws=draws, level=level, studentise=False)
+    table = _table(measure, codes, result.estimate, result.se, len(codes))
+    first = np.arange(2 * len(codes)) < len(codes)
+    low, high = result.simultaneous(first)
+    other_low, other_high = result.simultaneous(~first)
+    k = len(codes)
+    table["gain_low"], table["gain_high"] = low[:k], high[:k]
+    table["versus_mean_low"], table["versus_mean_high"] = other_low[k:], other_high[k:]
+    totals = book.totals
+    table.insert(1, "performance", [float(np.real(f(totals))) for f in level_of])
+    table.insert(2, "shortfall", [float(np.real(g(totals) - f(totals))) for g, f in zip(target, level_of, strict=True)])
+    importance = _importance(current, performed, satisfaction if usable else None, level)
+    table = table.join(importance).sort_values("gain", ascending=False)
+    return Priorities(
+        n=len(current),
+        basis="satisfaction" if usable else "index",
+        target="expectation" if current.has_expectations else "average",
+        candidates=table,
+        actions=_stand_out(table),
+        settings={"level": level, "draws": draws, "interval": "basic bootstrap, simultaneous over items"},
+    )
+
+
+def _enough(scores: pd.DataFrame, satisfaction: pd.Series) -> bool:
+    whole = scores.notna().all(axis=1) & satisfaction.notna()
+    return int(whole.sum()) > 5 * scores.shape[1] and float(np.ptp(satisfaction[whole])) > 0
+
+
+def _targets(book: Columns, current: Responses, codes: list[str], level_of: list[Part]) -> list[Part]:
+    if current.has_expectations:
+        expected = to_percent(current.instrument, current.expectations[codes])
+        return [book.mean(expected[c]) for c in codes]
+
+    def average(t: Totals) -> Totals:
+        result: Totals = sum((f(t) for f in level_of), np.zeros(t.shape[:-1])) / len(level_of)
+        return result
+
+    return [average] * len(codes)
+
+
+def _slopes(book: Columns, scores: pd.DataFrame, satisfaction: pd.Series) -> Part:
+    covariance = book.products(np.column_stack([scores.to_numpy(float), satisfaction.to_numpy(float)]))
+
+    def slopes(t: Totals) -> Totals:
+        c = covariance(t)
+        result: Totals = np.linalg.solve(c[..., :-1, :-1], c[..., :-1, -1:])[..., 0]
+        return result
+
+    return slopes
+
+
+def _given(weights: Weights) -> Part:
+    fixed = [constant(float(w)) for w in weights.table["weight"]]
+    return lambda t: np.stack([f(t) for f in fixed], axis=-1)
+
+
+def _table(measure: Measure, codes: list[str], estimate: Array, se: Array, k: int) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "dimension": [measure.instrument.item(c).dimension for c in codes],
+            "gain": estimate[:k],
+            "gain_se": se[:k],
+            "versus_mean": estimate[k:],
+        },
+        index=pd.Index(codes, name="item"),
+    )
+
+
+def _importance(
+    current: Responses, performed: pd.DataFrame, satisfaction: pd.Series | None, level: float
+) -> pd.DataFrame:
+    """Correlation of each item with overall satisfaction; interval by Fisher's z on the effective n."""
+    rows = {}
+    weight = current.sample_weight
+    z = float(stats.norm.ppf((1 + level) / 2))
+    for code in performed.columns:
+        if satisfaction is None:
+            rows[code] = (math.nan,) * 3
+            continue
+        whole = (performed[code].notna() & satisfaction.notna()).to_numpy()
+        w = weight[whole]
+        c = np.cov(performed.loc[whole, code], satisfaction[whole], aweights=w)
+        r = float(c[0, 1] / math.sqrt(c[0, 0] * c[1, 1])) if c[0, 0] * c[1, 1] > 0 else math.nan
+        effective = float(w.sum() ** 2 / (w**2).sum())
+        half, fisher = z / math.sqrt(max(effective - 3, 1.0)), float(np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)))
+        rows[code] = (r, math.tanh(fisher - half), math.tanh(fisher + half))
+    names = ["importance", "importance_low", "importance_high"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=names)
+
+
+def _stand_out(table: pd.DataFrame) -> tuple[str, ...]:
+    sure = (table["gain_low"] > 0) & (table["versus_mean_low"] > 0)
+    return tuple(str(c) for c in table.index[sure][:MOST_ACTIONS])

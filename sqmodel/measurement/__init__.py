@@ -1,0 +1,1 @@
+"""The measurement room: is the instrument reliable and valid on these answers?"""

@@ -1,0 +1,187 @@
+"""Do groups differ, and do several judges of one case agree? Welch, Games-Howell and ICC, by pingouin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sqmodel.errors import ComputationError
+from sqmodel.result import Result
+from sqmodel.survey.responses import Responses
+
+
+@dataclass(frozen=True, repr=False)
+class GroupDifferences(Result):
+    """Tests of equal means over groups.
+
+    Attributes
+    ----------
+    tests : DataFrame, one row a dimension
+        groups, n, F, df1, df2, pvalue (Welch), partial eta squared, pvalue_holm (over the dimensions).
+    pairs : DataFrame
+        dimension, first, second, difference (first minus second), se, pvalue (Games-Howell), hedges_g.
+    left_out : DataFrame
+        group, n: groups below `minimum_n`.
+    """
+
+    by: str
+    n: int
+    tests: pd.DataFrame
+    pairs: pd.DataFrame
+    left_out: pd.DataFrame
+    settings: dict[str, Any]
+
+    def _headline(self) -> str:
+        sure = int((self.tests["pvalue_holm"] < 0.05).sum())
+        return f"by {self.by}, n={self.n}: {sure} of {len(self.tests)} dimensions differ (Welch, Holm)"
+
+
+def assess_group_differences(responses: Responses, by: str, *, minimum_n: int = 10) -> GroupDifferences:
+    """Do the groups of one variable differ in their dimension scores?
+
+    Parameters
+    ----------
+    responses : Responses
+        One quarter; unweighted, as Welch's test has no design-based form (the index by group is weighted).
+    by : str
+        Grouping variable.
+    minimum_n : int
+        Smaller groups are left out, and counted in `left_out`.
+
+    Raises
+    ------
+    ComputationError
+        The variable is unknown, or fewer than two groups are large enough.
+    """
+    if by not in responses.group_codes:
+        raise ComputationError(f"by: expected one of {', '.join(responses.group_codes)}, found {by!r}")
+    frame = responses.dimension_scores().assign(group=responses.frame[by])
+    frame = frame[frame["group"].notna()]
+    counts = frame["group"].value_counts().sort_index()
+    kept = frame[frame["group"].isin(counts.index[counts >= minimum_n])]
+    if kept["group"].nunique() < 2:
+        raise ComputationError(
+            f"by {by}: expected at least 2 groups of {minimum_n} respondents, found {kept['group'].nunique()}"
+        )
+    import pingouin
+
+    tests, pairs = {}, []
+    for code in responses.instrument.dimension_codes:
+        part = kept[[code, "group"]].dropna()
+        welch = pingouin.welch_anova(part, dv=code, between="group").iloc[0]
+        tests[code] = _welch_row(welch, part)
+        pairs.append(_games_howell(part, code))
+    table = pd.DataFrame.from_dict(tests, orient="index")
+    table["pvalue_holm"] = pingouin.multicomp(table["pvalue"].to_numpy(), method="holm")[1]
+    small = counts[counts < minimum_n]
+    left_out = pd.DataFrame({"group": small.index, "n": small.to_numpy()})
+    settings = {"minimum_n": minimum_n, "tests": "Welch; Games-Howell; Holm over dimensions", "weighted": False}
+    return GroupDifferences(by, len(kept), table, pd.concat(pairs, ignore_index=True), left_out, settings)
+
+
+def _welch_row(welch: pd.Series, part: pd.DataFrame) -> dict[str, Any]:
+    pvalue = welch["p_unc"] if "p_unc" in welch else welch["p-unc"]
+    return {
+        "groups": int(part["group"].nunique()),
+        "n": len(part),
+        "F": float(welch["F"]),
+        "df1": float(welch["ddof1"]),
+        "df2": float(welch["ddof2"]),
+        "pvalue": float(pvalue),
+        "eta_squared": float(welch["np2"]),
+    }
+
+
+def _games_howell(part: pd.DataFrame, code: str) -> pd.DataFrame:
+    import pingouin
+
+    found = pingouin.pairwise_gameshowell(part, dv=code, between="group", effsize="hedges")
+    return pd.DataFrame(
+        {
+            "dimension": code,
+            "first": found["A"],
+            "second": found["B"],
+            "difference": found["diff"],
+            "se": found["se"],
+            "pvalue": found["pval"],
+            "hedges_g": found["hedges"],
+        }
+    )
+
+
+@dataclass(frozen=True, repr=False)
+class Agreement(Result):
+    """Intraclass correlations of several judges of the same targets.
+
+    Attributes
+    ----------
+    table : DataFrame, one row a form of Shrout and Fleiss (1979)
+        Index ICC1, ICC2, ICC3, ICC1k, ICC2k, ICC3k; estimate, F, df1, df2, pvalue, low, high.
+    """
+
+    targets: int
+    raters: int
+    table: pd.DataFrame
+    settings: dict[str, Any]
+
+    def _headline(self) -> str:
+        row = self.table.loc["ICC2"]
+        return f"{self.targets} targets, {self.raters} raters: ICC2 {row['estimate']:.3f} [{row['low']:.2f}, {row['high']:.2f}]"
+
+
+FORMS = {"ICC(1,1)": "ICC1", "ICC(A,1)": "ICC2", "ICC(C,1)": "ICC3",
+         "ICC(1,k)": "ICC1k", "ICC(A,k)": "ICC2k", "ICC(C,k)": "ICC3k"}  # fmt: skip
+
+
+def assess_agreement(scores: pd.DataFrame) -> Agreement:
+    """Do several judges (inspectors, respondents of one client) agree on the same targets?
+
+    Parameters
+    ----------
+    scores : DataFrame, targets x raters
+        No missing values.
+
+    Raises
+    ------
+    ComputationError
+        Missing scores, fewer than two raters or five targets (what the F intervals need).
+
+    Notes
+    -----
+    Estimates and intervals come from pingouin, which rounds the bounds to two decimals.
+    """
+    if scores.isna().to_numpy().any():
+        raise ComputationError(f"expected every rater to score every target, found {int(scores.isna().sum().sum())} gaps")
+    if scores.shape[0] < 5 or scores.shape[1] < 2:
+        raise ComputationError(
+            f"expected at least 5 targets and 2 raters, found {scores.shape[0]} targets and {scores.shape[1]} raters"
+        )
+    import pingouin
+
+    values = scores.to_numpy(float)
+    long = pd.DataFrame(
+        {
+            "target": np.repeat(np.arange(values.shape[0]), values.shape[1]),
+            "rater": np.tile(np.arange(values.shape[1]), values.shape[0]),
+            "score": values.ravel(),
+        }
+    )
+    found = pingouin.intraclass_corr(long, targets="target", raters="rater", ratings="score").set_index("Type")
+    found.index = pd.Index([FORMS.get(str(i), str(i)) for i in found.index], name="form")
+    bounds = next(c for c in found.columns if str(c).startswith("CI95"))
+    pvalue = next(c for c in found.columns if str(c).lower().startswith("p"))
+    table = pd.DataFrame(
+        {
+            "estimate": found["ICC"].astype(float),
+            "F": found["F"].astype(float),
+            "df1": found["df1"].astype(float),
+            "df2": found["df2"].astype(float),
+            "pvalue": found[pvalue].astype(float),
+            "low": [float(b[0]) for b in found[bounds]],
+            "high": [float(b[1]) for b in found[bounds]],
+        }
+    )
+    return Agreement(values.shape[0], values.shape[1], table, {"level": 0.95})

@@ -1,0 +1,252 @@
+"""How many factors: parallel analysis and Velicer's minimum average partial."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+from sqmodel.errors import ComputationError
+from sqmodel.numerics.correlation import Floats, pearson, smc, to_correlation
+from sqmodel.numerics.discrepancy import SMALLEST_UNIQUENESS, Discrepancy, Spectrum, minimise
+from sqmodel.numerics.factoring import minres
+
+BLOCK = 50
+"""Draws that share one random stream: fixed, so that the processors' number does not change the result."""
+
+
+STEPS = 10
+"""Newton steps for a draw's single factor. Nine in ten draws need fewer; most of the others creep towards a
+Heywood case, on which way psych's optimiser stops early as well, because its tolerance is absolute."""
+
+
+class Eigenvalues(NamedTuple):
+    """Eigenvalues (..., p) in decreasing order, of correlation matrices as they are and of the reduced ones.
+
+    The reduced matrix has the communalities of a one-factor minres solution in its diagonal; `improper` is
+    the share of matrices where that solution is a Heywood case, which puts their first factor near 1.
+    """
+
+    components: Floats
+    factors: Floats
+    improper: float
+
+
+class Parallel(NamedTuple):
+    """Observed eigenvalues (p), and those of random data (draws x p); a kind not asked for is None."""
+
+    observed: Eigenvalues
+    normal: Eigenvalues | None
+    resampled: Eigenvalues | None
+
+
+def parallel_eigenvalues(
+    x: npt.ArrayLike,
+    *,
+    draws: int = 500,
+    rng: np.random.Generator | int = 0,
+    normal: bool = True,
+    resampled: bool = True,
+) -> Parallel:
+    """Which eigenvalues would unrelated items show with as many respondents (Horn 1965)?
+
+    The quantities of ``psych::fa.parallel``. It draws n x p normal numbers; here their correlation matrix
+    is drawn itself (Wishart by Bartlett's decomposition), so the cost does not depend on n. Resampling
+    draws every column with replacement from its own answers, as psych does.
+
+    Parameters
+    ----------
+    x : array, n x p
+        Complete answers.
+    draws : int
+    rng : Generator or int
+    normal, resampled : bool
+        Kinds of random data.
+
+    Raises
+    ------
+    ComputationError
+        Not more rows than items, or an item without variance.
+    """
+    data = np.asarray(x, dtype=float)
+    n, p = data.shape
+    if n <= p:
+        raise ComputationError(f"expected more rows than the {p} items, found {n}; collect more answers")
+    generator = np.random.default_rng(rng)
+    # The threads are ours: BLAS threads on top of them wait for each other, ten times slower above 25 items.
+    with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        drawn = _submit(pool, lambda size, g: _wishart(size, n, p, g), draws if normal else 0, generator)
+        observed = _observed(data)
+        codes, largest = _codes(data) if resampled else (data, 0.0)
+        again = _submit(pool, lambda size, g: _resample(codes, largest, size, g), draws if resampled else 0, generator)
+        return Parallel(observed, _gather(drawn), _gather(again))
+
+
+def n_retained(observed: Floats, simulated: Floats, quantile: float = 0.95) -> tuple[int, Floats]:
+    """How many observed eigenvalues, from the first on, lie above the quantile of the simulated ones?
+
+    psych prints the simulated means but decides by this quantile (``quant=.95``); with its default
+    ``sim=TRUE`` it is the quantile of the normal draws, also where it has resampled.
+
+    Returns
+    -------
+    number : int
+    margin : array, p
+        Observed eigenvalue less the quantile: the first that is not positive decides.
+    """
+    margin = observed - np.quantile(simulated, quantile, axis=0)
+    below = np.flatnonzero(~(margin > 0))
+    return int(below[0]) if len(below) else len(margin), margin
+
+
+def velicer_map(R: npt.ArrayLike) -> Floats:
+    """What is the mean squared partial correlation without 1, 2, ... p - 1 components (Velicer 1976)?
+
+    The number of components is where it is smallest. As in ``psych::VSS`` the value without any component
+    is left out; entry 0 belongs to one component.
+    """
+    correlation = np.asarray(R, dtype=float)
+    p = len(correlation)
+    values, vectors = np.linalg.eigh(correlation)
+    components = (vectors * np.sqrt(np.maximum(values, 0)))[:, ::-1]
+    taken_out = np.cumsum(components.T[:-1, :, None] * components.T[:-1, None, :], axis=0)
+    partial = to_correlation(correlation - taken_out)
+    return np.asarray(((partial**2).sum(axis=(1, 2)) - p) / (p * (p - 1)))
+
+
+def _observed(data: Floats) -> Eigenvalues:
+    R = pearson(data)
+    if not np.isfinite(R).all():
+        raise ComputationError("expected items with variance, found a constant one; leave out constant items")
+    fit = minres(R, 1)
+    reduced = _with_diagonal(R, fit.loadings[:, 0] ** 2)
+    return Eigenvalues(_descending(R), _descending(reduced), float(fit.heywood))
+
+
+def _descending(R: Floats) -> Floats:
+    return np.asarray(np.linalg.eigvalsh(R)[..., ::-1], dtype=float)
+
+
+def _submit(
+    pool: ThreadPoolExecutor,
+    draw: Callable[[int, np.random.Generator], Floats],
+    draws: int,
+    generator: np.random.Generator,
+) -> list[Future[Eigenvalues]]:
+    """Set out to draw correlation matrices and take their eigenvalues, in blocks with a stream each."""
+    sizes = [min(BLOCK, draws - first) for first in range(0, draws, BLOCK)]
+    streams = generator.spawn(len(sizes))
+    return [
+        pool.submit(lambda size=size, stream=stream: _eigenvalues(draw(size, stream)))
+        for size, stream in zip(sizes, streams, strict=True)
+    ]
+
+
+def _gather(blocks: list[Future[Eigenvalues]]) -> Eigenvalues | None:
+    if not blocks:
+        return None
+    parts = [block.result() for block in blocks]
+    components = np.concatenate([part.components for part in parts])
+    factors = np.concatenate([part.factors for part in parts])
+    improper = sum(part.improper * len(part.factors) for part in parts) / len(factors)
+    return Eigenvalues(components, factors, improper)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Finding the loaded BLAS takes longer than a few draws: once a process is enough."""
+    return ThreadpoolController()
+
+
+def _wishart(size: int, n: int, p: int, rng: np.random.Generator) -> Floats:
+    root = np.tril(rng.normal(size=(size, p, p)), -1)
+    index = np.arange(p)
+    root[:, index, index] = np.sqrt(rng.chisquare(n - 1 - index, size=(size, p)))
+    return to_correlation(root @ root.mT)
+
+
+def _codes(data: Floats) -> tuple[npt.NDArray[np.float32] | Floats, float]:
+    """Answers item by item (p x n): whole numbers as float32 and the largest; all else centred, and 0."""
+    codes = (data - data.min(axis=0)).T
+    largest = float(codes.max(initial=0))
+    if 0 < largest <= 255 and (codes == np.rint(codes)).all():
+        return np.ascontiguousarray(codes, dtype=np.float32), largest
+    return np.ascontiguousarray((data - data.mean(axis=0)).T), 0.0
+
+
+def _resample(codes: npt.NDArray[np.float32] | Floats, largest: float, size: int, rng: np.random.Generator) -> Floats:
+    found = np.empty((size, len(codes), len(codes)))
+    for i in range(size):
+        found[i] = _resampled_correlation(codes, largest, rng)
+        while not np.isfinite(found[i]).all():  # a column came out constant: psych draws again as well
+            found[i] = _resampled_correlation(codes, largest, rng)
+    return found
+
+
+def _resampled_correlation(codes: npt.NDArray[np.float32] | Floats, largest: float, rng: np.random.Generator) -> Floats:
+    p, n = codes.shape
+    # float32 counts exactly below 2^24: so many rows may enter one product of whole numbers.
+    block = max(1, int(2**24 // largest**2)) if largest else n
+    total, cross = np.zeros(p), np.zeros((p, p))
+    for first in range(0, n, block):
+        rows = min(block, n - first)
+        drawn = np.empty((p, rows), dtype=codes.dtype)
+        for column, out in zip(codes, drawn, strict=True):
+            np.take(column, rng.integers(0, n, size=rows, dtype=np.uint32), out=out, mode="clip")
+        total += drawn.sum(axis=1, dtype=float)
+        cross += drawn @ drawn.T
+    return to_correlation(cross - np.outer(total, total) / n)
+
+
+def _eigenvalues(R: Floats) -> Eigenvalues:
+    communalities = _one_factor_communalities(R)
+    factors = _descending(_with_diagonal(R, communalities))
+    improper = communalities.max(axis=-1) >= (1 - SMALLEST_UNIQUENESS) * (1 - 1e-9)
+    return Eigenvalues(_descending(R), factors, float(improper.mean()))
+
+
+def _with_diagonal(R: Floats, diagonal: Floats | float) -> Floats:
+    changed = R.copy()
+    index = np.arange(R.shape[-1])
+    changed[..., index, index] = diagonal
+    return changed
+
+
+def _one_factor_communalities(R: Floats) -> Floats:
+    """Communalities of one minres factor by Newton's method in its loadings, without eigenvalues on the way.
+
+    It starts like `minres`, from the squared multiple correlations.
+    """
+    values, vectors = np.linalg.eigh(_with_diagonal(R, smc(R)))
+    start = vectors[:, :, -1] * np.sqrt(np.maximum(values[:, -1:], 0))
+    loadings, _, _ = minimise(_ONE_FACTOR, _with_diagonal(R, 0.0), start, 1, 1e-8, STEPS)
+    return loadings**2
+
+
+def _residuals(apart: Floats, loadings: Floats, _: int) -> Spectrum:
+    """Sum of squared residuals above the diagonal, halved; the fields hold what the Hessian needs."""
+    squares = loadings**2
+    length = squares.sum(axis=-1)
+    fitted = (apart @ loadings[:, :, None])[..., 0]
+    gradient = loadings * (length[:, None] - squares) - fitted
+    # Without the constant sum of squared correlations, and with both triangles: a quarter, not a half.
+    objective = (length**2 - (squares**2).sum(axis=-1)) / 4 - (loadings * fitted).sum(axis=-1) / 2
+    return Spectrum(objective, gradient, loadings, apart)
+
+
+def _residuals_hessian(point: Spectrum, _: int) -> tuple[Floats, Floats]:
+    loadings, apart = point.values, point.vectors
+    outer = loadings[:, :, None] * loadings[:, None, :]
+    squares = loadings**2
+    certain = _with_diagonal(outer, squares.sum(axis=-1, keepdims=True) - squares)
+    return certain, _with_diagonal(outer - apart, 0.0)
+
+
+_LARGEST = float(np.sqrt(1 - SMALLEST_UNIQUENESS))
+_ONE_FACTOR = Discrepancy(_residuals, _residuals_hessian, -_LARGEST, _LARGEST)

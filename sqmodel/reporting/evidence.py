@@ -1,0 +1,169 @@
+"""The end of a page: can the numbers be trusted, what happened to the data, how was it done."""
+
+from __future__ import annotations
+
+import math
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+
+from sqmodel.measurement.exploratory import DECIDING
+from sqmodel.measurement.measure import load_criteria
+from sqmodel.reporting import maps
+from sqmodel.reporting.blocks import Block, Cell, badge, both, details, paragraph, table
+from sqmodel.reporting.opening import TONES, ledger_number, scope
+from sqmodel.reporting.words import coefficient, interval, number, percent, plain, say
+from sqmodel.survey.instrument import Instrument, Text
+
+if TYPE_CHECKING:
+    from sqmodel.reporting.page import Page
+
+LEDGER_TONES = {"met": "ok", "doubtful": "warn", "failed": "bad", "not assessed": "warn"}
+LEDGER_WORDS = {"met": "met", "doubtful": "doubtful", "failed": "failed", "not assessed": "open"}
+VERSIONS = ("sqmodel", "numpy", "scipy", "pandas", "factor-analyzer", "pingouin")
+
+
+def trust(page: Page) -> Block:
+    """The verdict with its ledger, the reliabilities and the number of factors."""
+    counts = page.measure.ledger["verdict"].value_counts()
+    numbers = {LEDGER_WORDS[v]: str(int(counts.get(v, 0))) for v in LEDGER_WORDS}
+    verdict = badge(say(f"verdict_{page.measure.verdict}"), TONES[page.measure.verdict])
+    parts = [f'<p class="say">{verdict} {both(say("trust_say", **numbers))}</p>', _ledger(page)]
+    parts.append(f"<h3>{both(say('trust_reliability'))}</h3>{_reliability(page)}")
+    parts.append(_scree(page))
+    return Block("".join(parts), "trust")
+
+
+def _ledger(page: Page) -> str:
+    criteria = load_criteria()
+    headers = [say(k) for k in ("col_evidence", "col_scope", "col_value", "col_criterion", "col_verdict", "col_source")]
+    rows = []
+    for row in page.measure.ledger.to_dict("records"):
+        name = str(row["criterion"])
+        value = "–" if math.isnan(row["value"]) else ledger_number(name, row["value"])
+        if not math.isnan(row["low"]):
+            value += f" [{coefficient(row['low'])}, {coefficient(row['high'])}]"
+        bound = "≥ " if row["direction"] == "at_least" else "≤ "
+        rows.append(
+            [
+                Cell(Text(**criteria[name]["title"])),
+                Cell(scope(page.measure, str(row["scope"])) or say("all_items")),
+                Cell(plain(value), right=True),
+                Cell(plain(bound + ledger_number(name, row["threshold"])), right=True),
+                Cell(say(f"verdict_{LEDGER_WORDS[row['verdict']]}"), tone=LEDGER_TONES[row["verdict"]]),
+                Cell(plain(row["source"])),
+            ]
+        )
+    return table(headers, rows)
+
+
+def _reliability(page: Page) -> str:
+    found, instrument = page.reliability.coefficients, page.measure.instrument
+    headers = [say(k) for k in ("col_dimension", "col_n", "col_alpha", "col_interval", "col_omega", "col_interval")]
+    rows = []
+    for code, row in found.iterrows():
+        total = code == "total"
+        label = say("all_items") if total else instrument.dimension(str(code)).title
+        omega = "omega_total" if total else "omega"
+        cells = [Cell(label), Cell(plain(int(row["n"])), right=True)]
+        for name, value in (("alpha", row["alpha"]), (omega, row[omega])):
+            cells.append(Cell(plain(coefficient(value)), right=True))
+            known = not math.isnan(value)
+            cells.append(Cell(plain(_bounds(page, str(code), name) if known else "–"), right=True))
+        rows.append(cells)
+    return table(headers, rows)
+
+
+def _bounds(page: Page, code: str, name: str) -> str:
+    try:
+        low, high = page.reliability.interval(code, name)
+    except KeyError:
+        return "–"
+    return f"{coefficient(low)}–{coefficient(high)}"
+
+
+def _scree(page: Page) -> str:
+    found = page.exploration
+    suggested = found.suggestions["n_factors"].astype(int)
+    counts = {"factors": str(suggested[DECIDING]), "dimensions": str(len(page.measure.instrument.dimensions))}
+    chart = maps.scree_plot(
+        found.eigenvalues,
+        alt=say("trust_scree_alt", **counts),
+        caption=say("trust_scree_caption", map=str(suggested["MAP"]), **counts),
+    )
+    disagreement = paragraph(say("trust_disagree"), "mute") if found.disagreement else ""
+    return chart._repr_html_() + disagreement
+
+
+def quality(page: Page) -> Block:
+    """What was read, left out and missing."""
+    index, screening = page.index, page.screening
+    values = {"rows": f"{page.reading.rows:,}", "n": f"{index.n:,}", "excluded": str(index.excluded)}
+    parts = [paragraph(say("quality_say", **values), "say")]
+    if index.excluded == 0:
+        parts.append(paragraph(say("quality_clean")))
+    elif index.unscreened is None:
+        parts.append(paragraph(say("quality_hidden", minimum=str(page.study.minimum_n))))
+    else:
+        u = index.unscreened
+        parts.append(paragraph(say("quality_without", index=number(u.value), interval=interval(u.low, u.high))))
+    ledger = page.measure.ledger
+    share = float(ledger.loc[ledger["criterion"] == "missing", "value"].iloc[0])
+    parts.append(paragraph(say("quality_missing", share=percent(share, 1))))
+    effective = float(index.settings["effective_n"])
+    if effective < index.n - 0.5:
+        parts.append(paragraph(say("quality_weights", effective=number(effective, 0))))
+    headers = [say(k) for k in ("col_kind", "col_count", "col_share", "col_excludes")]
+    rows = [
+        [
+            Cell(say(f"flag_{flag}")),
+            Cell(plain(int(row["n"])), right=True),
+            Cell(plain(percent(row["share"], 1)), right=True),
+            Cell(say("yes" if row["excludes"] else "no")),
+        ]
+        for flag, row in screening.counts.iterrows()
+    ]
+    parts.append(details(say("quality_flags"), table(headers, rows)))
+    if len(page.reading.changes):
+        parts.append(details(say("quality_changes"), _changes(page)))
+    return Block("".join(parts), "quality")
+
+
+def _changes(page: Page) -> str:
+    headers = [say(k) for k in ("col_kind", "col_column", "col_count")]
+    rows = [
+        [Cell(plain(row["kind"])), Cell(plain(row["column"])), Cell(plain(int(row["count"])), right=True)]
+        for _, row in page.reading.changes.iterrows()
+    ]
+    return table(headers, rows)
+
+
+def provenance(page: Page) -> Block:
+    """Method, settings, input digests and versions."""
+    index, study, instrument = page.index, page.study, page.measure.instrument
+    linear = index.overall.method.startswith("linearised")
+    method = say("linearised" if linear else "bootstrap")
+    how = {"method": method, "draws": str(index.settings["draws"]), "level": percent(study.level)}
+    versions = ", ".join(f"{name} {version(name)}" for name in VERSIONS) + f", Python {platform.python_version()}"
+    entries: list[tuple[Text, Text]] = [
+        (say("item_instrument"), _instrument(instrument)),
+        (say("item_weighting"), say(f"weighting_{index.weights.method}")),
+        (say("item_interval"), say("interval_method", **how)),
+        (say("item_missing"), say("missing_rule")),
+        (say("item_seed"), plain(study.seed)),
+        (say("item_versions"), plain(versions)),
+    ]
+    listed = "".join(f"<dt>{both(k)}</dt><dd>{both(v)}</dd>" for k, v in entries)
+    digests = "".join(f"<dt>{both(plain(k))}</dt><dd><code>{v}</code></dd>" for k, v in study.digests().items())
+    parts = [paragraph(say("method_say")), f"<dl>{listed}</dl>"]
+    parts.append(details(say("item_inputs"), f"<dl>{digests}</dl>"))
+    parts.append(paragraph(say("offline"), "mute"))
+    return Block("".join(parts), "provenance")
+
+
+def _instrument(instrument: Instrument) -> Text:
+    return Text(
+        zh=f"{instrument.title['zh']}（{instrument.name} {instrument.version}）",
+        en=f"{instrument.title['en']} ({instrument.name} {instrument.version})",
+    )

@@ -1,0 +1,94 @@
+"""The page brings its own Chinese: a subset of Noto Sans SC with exactly the characters it shows."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import logging
+import unicodedata
+import warnings
+
+from sqmodel.errors import SqmodelWarning
+
+FAMILY = "sq"
+MOST_NAMED = 20
+
+
+class MissingGlyphWarning(SqmodelWarning):
+    """Characters of the page are not in the font; readers see them only if their machine has them."""
+
+
+def font_face(text: str) -> str:
+    """Style rule with a font that covers every character of `text`.
+
+    Parameters
+    ----------
+    text : str
+        All that a page shows, in any order and with repetitions.
+
+    Returns
+    -------
+    str
+        An ``@font-face`` rule with the font inside, as woff2; the same characters give the same bytes.
+
+    Warns
+    -----
+    MissingGlyphWarning
+        Some characters are not in Noto Sans SC; the message names them.
+    """
+    wanted = characters(text)
+    missing = sorted(wanted - _covered())
+    if missing:
+        shown = ", ".join(f"{c} (U+{ord(c):04X})" for c in missing[:MOST_NAMED])
+        more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+        warnings.warn(f"the page's font has no glyph for: {shown}{more}", MissingGlyphWarning, stacklevel=2)
+    encoded = base64.b64encode(subset(frozenset(wanted - set(missing)))).decode()
+    return (
+        f'@font-face{{font-family:"{FAMILY}";font-display:block;'
+        f'src:url(data:font/woff2;base64,{encoded})format("woff2")}}'
+    )
+
+
+def characters(text: str) -> set[str]:
+    """Characters of a text that need a glyph."""
+    return {c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Mn", "Zl", "Zp")}
+
+
+@functools.cache
+def _covered() -> frozenset[str]:
+    from fontTools.ttLib import TTFont
+
+    with TTFont(_source(), lazy=True) as font:
+        return frozenset(map(chr, font.getBestCmap()))
+
+
+def _source() -> str:
+    import pylopdf_fonts_zh_cn
+
+    return str(pylopdf_fonts_zh_cn.sans_path())
+
+
+@functools.lru_cache(maxsize=32)
+def subset(wanted: frozenset[str]) -> bytes:
+    """Noto Sans SC reduced to the characters `wanted`, as woff2.
+
+    The font's own date stays as it is: a page made twice must be the same page.
+    """
+    from fontTools import subset as tools
+    from fontTools.ttLib import TTFont
+
+    # fontTools reports on every table; a notebook's reader has no use for it.
+    logging.getLogger("fontTools").setLevel(logging.ERROR)
+    options = tools.Options(
+        flavor="woff2", hinting=False, desubroutinize=True, layout_features=["kern", "mark", "ccmp"], notdef_outline=True
+    )
+    options.recalc_timestamp = False
+    font = TTFont(_source(), recalcTimestamp=False)
+    selection = tools.Subsetter(options)
+    selection.populate(text="".join(sorted(wanted)))
+    selection.subset(font)
+    buffer = io.BytesIO()
+    font.flavor = "woff2"
+    font.save(buffer, reorderTables=False)
+    return buffer.getvalue()

@@ -1,0 +1,99 @@
+"""Page: the quarterly report of one business line, piece by piece; nothing is computed here.
+
+Each method is what one cell of ``notebooks/business_line.ipynb`` displays. The order of the methods is the page's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqmodel.index.gaps import Gaps
+from sqmodel.index.outcomes import Outcomes
+from sqmodel.index.priorities import Priorities
+from sqmodel.index.scoring import Index
+from sqmodel.measurement.differences import GroupDifferences
+from sqmodel.measurement.exploratory import Exploration
+from sqmodel.measurement.measure import Measure
+from sqmodel.measurement.reliability import Reliability
+from sqmodel.reporting import evidence, findings, opening
+from sqmodel.reporting.blocks import Block
+from sqmodel.reporting.payload import Payload, payload
+from sqmodel.reporting.study import Study
+from sqmodel.survey.responses import Reading
+from sqmodel.survey.screening import Screening
+
+
+@dataclass(frozen=True, repr=False)
+class Page:
+    """All results of one report, ready to be displayed in both languages.
+
+    Parameters
+    ----------
+    study, reading, screening, reliability, exploration, measure, index, gaps, outcomes, priorities
+        The results of the analysis.
+    differences : tuple of GroupDifferences, optional
+        Tests of group differences to mention.
+    """
+
+    study: Study
+    reading: Reading
+    screening: Screening
+    reliability: Reliability
+    exploration: Exploration
+    measure: Measure
+    index: Index
+    gaps: Gaps
+    outcomes: Outcomes
+    priorities: Priorities
+    differences: tuple[GroupDifferences, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        return f"<Page {self.study.business_line} {self.index.quarter}>"
+
+    def headline(self) -> Block:
+        """Title, index with interval, change, verdict, recent quarters."""
+        return opening.headline(self)
+
+    def actions(self) -> Block:
+        """What to do first, with evidence."""
+        return opening.actions(self)
+
+    def dimensions(self) -> Block:
+        """Scores of the dimensions and their change."""
+        return findings.dimensions(self)
+
+    def expectations(self) -> Block:
+        """Expectation against performance."""
+        return findings.expectations(self)
+
+    def items(self) -> Block:
+        """Distribution of the answers, and importance against performance."""
+        return findings.items(self)
+
+    def results(self) -> Block:
+        """Satisfaction, recommendation, effort, loyalty."""
+        return findings.outcomes(self)
+
+    def groups(self) -> Block:
+        """Client groups, small ones withheld."""
+        return findings.groups(self)
+
+    def trend(self) -> Block:
+        """The index over the quarters."""
+        return findings.trend(self)
+
+    def trust(self) -> Block:
+        """The ledger, reliability and number of factors."""
+        return evidence.trust(self)
+
+    def quality(self) -> Block:
+        """What happened to the data on the way in."""
+        return evidence.quality(self)
+
+    def provenance(self) -> Block:
+        """Method, settings, digests and versions."""
+        return evidence.provenance(self)
+
+    def record(self) -> Payload:
+        """The numbers of the page for machines: results.json and tables.xlsx are made of it."""
+        return payload(self)

@@ -1,0 +1,66 @@
+"""A new project: params to fill in, the notebooks, the questionnaire, and a place for the answers."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+from sqmodel.errors import InputError
+from sqmodel.reporting.plan import find_notebook
+
+PARAMS = """\
+# One business line. Run `sqmodel check` after every change; it says what is wrong and runs nothing.
+business_line: project_finance      # short name: the page's folder
+quarter: 2026Q3
+instrument: instrument.yaml         # the questionnaire; edit the copy in this folder
+responses: params/data/project_finance.csv   # CSV, Excel, Parquet or a database URL; {quarter} may stand in it
+weighting: equal                    # equal, allocation, regression or given
+minimum_n: 10                       # smaller client groups are withheld
+seed: 1
+"""
+
+README = """\
+# {name}
+
+1. Put the answers in `params/data/` and name the file in `params/project_finance.yaml`.
+2. `sqmodel check` tells what is wrong with params or data, all at once.
+3. `sqmodel run` publishes to `reports/`; open `reports/index.html`.
+"""
+
+NOTEBOOKS = ("business_line.ipynb", "tutorial.ipynb")
+
+
+def new_project(directory: Path) -> list[Path]:
+    """Write a project's files.
+
+    Parameters
+    ----------
+    directory : Path
+        Must not exist, or be empty: nothing is ever overwritten.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    InputError
+        The folder holds something.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise InputError(str(directory), ["expected a new or an empty folder, found files"], "choose another folder")
+    for folder in ("params/data", "notebooks", "reports"):
+        (directory / folder).mkdir(parents=True)
+    shipped = Path(str(files("sqmodel")))
+    instrument = directory / "instrument.yaml"
+    shutil.copyfile(shipped / "instruments" / "lending_service.yaml", instrument)
+    made = [instrument]
+    for name in NOTEBOOKS:
+        made.append(directory / "notebooks" / name)
+        shutil.copyfile(find_notebook(shipped.parent, name), made[-1])
+    for path, content in (("params/project_finance.yaml", PARAMS), ("README.md", README.format(name=directory.name))):
+        made.append(directory / path)
+        made[-1].write_text(content, encoding="utf-8")
+    return made

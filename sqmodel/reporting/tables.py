@@ -1,0 +1,95 @@
+"""Files beside the page: results.json (unrounded) and tables.xlsx, from the record of a report."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+from typing import Any
+
+import pandas as pd
+
+from sqmodel.reporting.payload import check_results
+from sqmodel.result import decode
+
+EPOCH = datetime.datetime(2000, 1, 1)
+SHEETS = {
+    "index": ("dimensions", "trend", "groups"),
+    "weights": ("table",),
+    "gaps": ("dimensions", "items", "prediction", "difference_reliability"),
+    "outcomes": ("table",),
+    "priorities": ("candidates",),
+    "reliability": ("coefficients", "intervals", "items", "answers"),
+    "exploration": ("suggestions", "eigenvalues", "loadings"),
+    "reading": ("changes",),
+}
+
+
+def companions(results: dict[str, Any]) -> dict[str, bytes]:
+    """The files that are published beside a page, by name.
+
+    Parameters
+    ----------
+    results : dict
+        The record that the notebook displayed; checked against its schema.
+
+    Returns
+    -------
+    dict
+        ``results.json`` and ``tables.xlsx`` as bytes; the same record gives the same bytes.
+    """
+    checked = check_results(results)
+    text = json.dumps(checked, ensure_ascii=False, indent=1, allow_nan=False, sort_keys=True)
+    return {"results.json": (text + "\n").encode(), "tables.xlsx": workbook(checked)}
+
+
+def workbook(results: dict[str, Any]) -> bytes:
+    """All tables of a record as an Excel file; texts are written as texts, never as formulas or links."""
+    import xlsxwriter
+
+    buffer = io.BytesIO()
+    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "nan_inf_to_errors": False}
+    book = xlsxwriter.Workbook(buffer, options)
+    book.set_properties({"created": EPOCH, "title": f"{results['business_line']} {results['quarter']}"})
+    head = book.add_format({"bold": True, "bottom": 1})
+    labels = _flat(results["labels"])
+    _write(book, "ledger", decode(results["results"]["ledger"]), head, labels)
+    for name, parts in SHEETS.items():
+        fields = results["results"][name]
+        for part in parts:
+            if fields.get(part) is not None:
+                sheet = name if part in ("table", "changes", "candidates") else f"{name}_{part}"
+                _write(book, sheet, decode(fields[part]), head, labels)
+    book.close()
+    return buffer.getvalue()
+
+
+def _flat(labels: dict[str, dict[str, dict[str, str]]]) -> dict[str, str]:
+    return {code: text["zh"] for kind in ("items", "dimensions", "groups") for code, text in labels[kind].items()}
+
+
+def _write(book: Any, name: str, frame: pd.DataFrame, head: Any, labels: dict[str, str]) -> None:
+    """One frame as a sheet; the codes of dimensions, items and groups are followed by their names."""
+    sheet = book.add_worksheet(name[:31])
+    named = any(str(i) in labels for i in frame.index)
+    columns = [frame.index.name or "code", *(["label"] if named else []), *map(str, frame.columns)]
+    for j, column in enumerate(columns):
+        sheet.write_string(0, j, column, head)
+    for i, (key, row) in enumerate(zip(frame.index, frame.itertuples(index=False), strict=True), start=1):
+        values = [key, *([labels.get(str(key), "")] if named else []), *row]
+        for j, value in enumerate(values):
+            _cell(sheet, i, j, value)
+    sheet.freeze_panes(1, 1)
+    sheet.set_column(0, 0, 18)
+    sheet.set_column(1, len(columns), 14)
+
+
+def _cell(sheet: Any, row: int, column: int, value: Any) -> None:
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        sheet.write_blank(row, column, None)
+    elif isinstance(value, bool):
+        sheet.write_boolean(row, column, value)
+    elif isinstance(value, int | float):
+        sheet.write_number(row, column, value)
+    else:
+        sheet.write_string(row, column, str(value))

@@ -1,0 +1,1 @@
+"""The survey room: what was asked and what was answered."""
