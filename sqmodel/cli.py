@@ -53,7 +53,9 @@ def new(directory: Path) -> None:
         _stop(error)
     for path in made:
         click.echo(f"  {path}")
-    click.echo(f"Next: put your answers in {directory / 'params' / 'data'}, then `sqmodel check` and `sqmodel run` there.")
+    click.echo(
+        f"Next: put your answers in {directory / 'params' / 'data'}, then `sqmodel check` and `sqmodel run` there."
+    )
 
 
 @main.command()
@@ -104,9 +106,7 @@ def run(
     with _progress() as progress:
         report = _reporter(progress, len(tasks) - len(failed))
         try:
-            outcomes = runner.run(
-                tasks, reports, workers=workers, notebook=notebook, report=report, failed=failed
-            )
+            outcomes = runner.run(tasks, reports, workers=workers, notebook=notebook, report=report, failed=failed)
         except errors.SqmodelError as error:
             _stop(error)
     _print_failures(outcomes)
@@ -125,7 +125,9 @@ def _plan(
     try:
         paths = list(params) or plan.params_in(Path("params"))
         if not paths:
-            raise errors.ParamsError("params", ["expected params/*.yaml here, found none"], "run `sqmodel new DIR` first")
+            raise errors.ParamsError(
+                "params", ["expected params/*.yaml here, found none"], "run `sqmodel new DIR` first"
+            )
         tasks = plan.make_plan(paths, plan.expand_quarters(quarters))
         found, failed = plan.check(tasks)
     except errors.SqmodelError as error:

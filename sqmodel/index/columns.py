@@ -73,9 +73,7 @@ class Columns:
         self._columns.append(column)
         return len(self._columns) - 1
 
-    def _without_margins(
-        self, x: npt.NDArray[np.float64], observed: npt.NDArray[np.bool_]
-    ) -> npt.NDArray[np.float64]:
+    def _without_margins(self, x: npt.NDArray[np.float64], observed: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         assert self._margins is not None
         root = np.sqrt(self.weight[observed])
         design = self._margins[observed]
@@ -128,9 +126,7 @@ class Columns:
                 return parts(totals)
             return np.stack([part(totals) for part in parts], axis=-1)
 
-        return bootstrap_totals(
-            x, statistic, rng=rng, draws=draws, strata=strata, level=level, studentise=studentise
-        )
+        return bootstrap_totals(x, statistic, rng=rng, draws=draws, strata=strata, level=level, studentise=studentise)
 
 
 def constant(value: float) -> Part:

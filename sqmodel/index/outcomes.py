@@ -60,7 +60,9 @@ def assess_outcomes(
     """
     generator = np.random.default_rng(rng)
     responses = measure.responses
-    now = (responses.frame["quarter"] == measure.quarter).to_numpy() if measure.quarter else np.ones(len(responses), bool)
+    now = (
+        (responses.frame["quarter"] == measure.quarter).to_numpy() if measure.quarter else np.ones(len(responses), bool)
+    )
     before = (responses.frame["quarter"] == previous).to_numpy() if previous else np.zeros(len(responses), bool)
     part = responses.keep(now | before)
     now = now[now | before]

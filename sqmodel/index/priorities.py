@@ -105,7 +105,9 @@ def find_priorities(
         every = gains(t)
         return np.concatenate([every, every - every.mean(axis=-1, keepdims=True)], axis=-1)
 
-    result = book.bootstrap(gains_and_contrasts, rng=np.random.default_rng(rng), draws=draws, level=level, studentise=False)
+    result = book.bootstrap(
+        gains_and_contrasts, rng=np.random.default_rng(rng), draws=draws, level=level, studentise=False
+    )
     table = _table(measure, codes, result.estimate, result.se, len(codes))
     first = np.arange(2 * len(codes)) < len(codes)
     low, high = result.simultaneous(first)

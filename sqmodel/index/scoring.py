@@ -214,9 +214,7 @@ def _compare(
     return _Comparison(result, 1, 1 + d, 1 + 2 * d, codes, n)
 
 
-def _since(
-    measure: Measure, weights: Weights, quarter: str, strata: str | None, options: dict[str, Any]
-) -> Estimate:
+def _since(measure: Measure, weights: Weights, quarter: str, strata: str | None, options: dict[str, Any]) -> Estimate:
     result = _compare(measure, weights, quarter, strata, options)
     return _estimate(result.all, result.change, len(measure.current))
 
@@ -227,9 +225,7 @@ def _mask(responses: Responses, quarter: str) -> npt.NDArray[np.bool_]:
     return (responses.frame["quarter"] == quarter).to_numpy(bool)
 
 
-def _weight_parts(
-    book: Columns, part: Responses, now: npt.NDArray[np.bool_], weights: Weights
-) -> list[Part]:
+def _weight_parts(book: Columns, part: Responses, now: npt.NDArray[np.bool_], weights: Weights) -> list[Part]:
     if weights.method != "allocation":
         return fixed_parts(weights)
     masked = part.frame.copy()

@@ -106,7 +106,9 @@ def _table(codes: list[str], weight: Array, low: Array, high: Array) -> pd.DataF
 def _given(codes: list[str], given: Mapping[str, float]) -> Array:
     problems = [f"expected a weight for dimension {c!r}, found none" for c in codes if c not in given]
     problems += [f"expected a dimension among {', '.join(codes)}, found {c!r}" for c in given if c not in codes]
-    problems += [f"expected a weight of at least 0 for {c!r}, found {w}" for c, w in given.items() if not 0 <= w < np.inf]
+    problems += [
+        f"expected a weight of at least 0 for {c!r}, found {w}" for c, w in given.items() if not 0 <= w < np.inf
+    ]
     if not problems and sum(given.values()) <= 0:
         problems.append("expected weights whose sum is above 0, found a sum of 0")
     if problems:
@@ -154,9 +156,7 @@ def _by_allocation(
     parts = allocation_parts(book, answered)
     result = book.bootstrap(parts, rng=rng, draws=draws, level=level)
     low, high = np.clip(result.low, 0, 1), np.clip(result.high, 0, 1)
-    return Weights(
-        "allocation", len(answered), _table(codes, result.estimate, low, high), result.method, settings
-    )
+    return Weights("allocation", len(answered), _table(codes, result.estimate, low, high), result.method, settings)
 
 
 def overall_satisfaction(responses: Responses) -> pd.Series | None:

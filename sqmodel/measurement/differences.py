@@ -154,7 +154,9 @@ def assess_agreement(scores: pd.DataFrame) -> Agreement:
     Estimates and intervals come from pingouin, which rounds the bounds to two decimals.
     """
     if scores.isna().to_numpy().any():
-        raise ComputationError(f"expected every rater to score every target, found {int(scores.isna().sum().sum())} gaps")
+        raise ComputationError(
+            f"expected every rater to score every target, found {int(scores.isna().sum().sum())} gaps"
+        )
     if scores.shape[0] < 5 or scores.shape[1] < 2:
         raise ComputationError(
             f"expected at least 5 targets and 2 raters, found {scores.shape[0]} targets and {scores.shape[1]} raters"

@@ -181,7 +181,11 @@ def qualify(
     if empty:
         raise InputError("drop_items", [f"expected an item left in dimension {d!r}, found none" for d in empty])
     current = responses.of(quarter) if quarter else responses
-    found: list[Finding] = [*_sample(current, items, screening), *_structure(current, exploration), *_consistency(reliability)]
+    found: list[Finding] = [
+        *_sample(current, items, screening),
+        *_structure(current, exploration),
+        *_consistency(reliability),
+    ]
     found.append(_ends(current, items))
     rows = [_judge(rules[finding[0]], *finding) for finding in found]
     ledger = pd.DataFrame(rows, columns=LEDGER)

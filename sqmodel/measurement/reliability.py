@@ -193,9 +193,7 @@ def _scale(
     return row | formulas.guttman_lambdas(correlation), found
 
 
-def _normal_theory(
-    code: str, covariance: Array, weight: Array, weighted: bool, level: float
-) -> list[tuple[Any, ...]]:
+def _normal_theory(code: str, covariance: Array, weight: Array, weighted: bool, level: float) -> list[tuple[Any, ...]]:
     alpha, k = formulas.cronbach_alpha(covariance), len(covariance)
     n = float(weight.sum() ** 2 / (weight**2).sum())
     suffix = " (effective n)" if weighted else ""
@@ -307,12 +305,9 @@ def _answers(ratings: Ratings) -> pd.DataFrame:
     codes = range(
         int(min(low for low, _ in ratings.ends.values())), int(max(high for _, high in ratings.ends.values())) + 1
     )
-    weight = pd.Series(ratings.weight, index=ratings.frame.index)
-    shares = {
-        str(code): [float(weight[ratings.frame[c] == code].sum() / weight[ratings.frame[c].notna()].sum())
-                    for c in ratings.frame.columns]
-        for code in codes
-    }  # fmt: skip
+    block, weight = ratings.frame.to_numpy(float), ratings.weight
+    given = weight @ ~np.isnan(block)
+    shares = {str(code): weight @ (block == code) / given for code in codes}
     return pd.DataFrame(shares, index=ratings.frame.columns)
 
 

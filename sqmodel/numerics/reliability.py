@@ -91,7 +91,7 @@ def guttman_lambdas(matrix: npt.ArrayLike) -> dict[str, float]:
     dict
         lambda1 .. lambda6. lambda4 is the best split half, by trying all of them; NaN above 16 items. lambda6 uses
         the squared multiple correlations; NaN where the matrix is singular. psych::guttman gives them for the
-        correlation matrix.
+        correlation matrix; of an odd number of items its lambda4 tries only the first half of the splits.
     """
     v = np.asarray(matrix, float)
     k, total = len(v), float(v.sum())

@@ -142,10 +142,11 @@ def _submit(
     """Set out to draw correlation matrices and take their eigenvalues, in blocks with a stream each."""
     sizes = [min(BLOCK, draws - first) for first in range(0, draws, BLOCK)]
     streams = generator.spawn(len(sizes))
-    return [
-        pool.submit(lambda size=size, stream=stream: _eigenvalues(draw(size, stream)))
-        for size, stream in zip(sizes, streams, strict=True)
-    ]
+
+    def work(size: int, stream: np.random.Generator) -> Eigenvalues:
+        return _eigenvalues(draw(size, stream))
+
+    return [pool.submit(work, size, stream) for size, stream in zip(sizes, streams, strict=True)]
 
 
 def _gather(blocks: list[Future[Eigenvalues]]) -> Eigenvalues | None:
@@ -225,7 +226,7 @@ def _one_factor_communalities(R: Floats) -> Floats:
     """
     values, vectors = np.linalg.eigh(_with_diagonal(R, smc(R)))
     start = vectors[:, :, -1] * np.sqrt(np.maximum(values[:, -1:], 0))
-    loadings, _, _ = minimise(_ONE_FACTOR, _with_diagonal(R, 0.0), start, 1, 1e-8, STEPS)
+    loadings, _, _ = minimise(_ONE_FACTOR, _with_diagonal(R, 0.0), start, 1, 1e-6, STEPS)
     return loadings**2
 
 

@@ -7,7 +7,6 @@ import platform
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-
 from sqmodel.measurement.exploratory import DECIDING
 from sqmodel.measurement.measure import load_criteria
 from sqmodel.reporting import maps

@@ -151,9 +151,7 @@ def _row_height(row: Row, language: str, narrow: bool, left: float) -> float:
     return 34 if len(wrap(row.label[language], 13.5, left - 12)) == 1 else 42
 
 
-def _draw_row(
-    canvas: Canvas, axis: _Axis, row: Row, language: str, narrow: bool, y: float, height: float
-) -> None:
+def _draw_row(canvas: Canvas, axis: _Axis, row: Row, language: str, narrow: bool, y: float, height: float) -> None:
     label = row.label[language]
     if row.heading:
         canvas.text(axis.left if narrow else 4, y + 22, label, "head", size=13)
@@ -184,7 +182,9 @@ def _row_numbers(rows: Sequence[Row]) -> str:
         if row.heading:
             shown.append([Cell(row.label, tone="head"), *[Cell(plain(" "), right=True)] * 3])
         elif row.estimate is None:
-            shown.append([Cell(row.label), Cell(row.note or say("too_few"), right=True), *[Cell(plain("–"), right=True)] * 2])
+            shown.append(
+                [Cell(row.label), Cell(row.note or say("too_few"), right=True), *[Cell(plain("–"), right=True)] * 2]
+            )
         else:
             e = row.estimate
             cells = [Cell(plain(number(e.value)), right=True), Cell(interval(e.low, e.high), right=True)]
@@ -219,9 +219,7 @@ def gap_chart(name: str, rows: Sequence[GapRow], *, alt: Text, caption: Text) ->
     return compose(name, draw, alt=alt, caption=caption, numbers=table(headers, numbers))
 
 
-def _draw_gap(
-    canvas: Canvas, axis: _Axis, row: GapRow, language: str, narrow: bool, y: float, height: float
-) -> None:
+def _draw_gap(canvas: Canvas, axis: _Axis, row: GapRow, language: str, narrow: bool, y: float, height: float) -> None:
     tone = "hot" if row.highlight else "data"
     middle = y + (height - 13 if narrow else height / 2)
     bounds = interval(row.gap.low, row.gap.high, sign=True)[language]
@@ -229,7 +227,9 @@ def _draw_gap(
         canvas.text(axis.left, y + 15, row.label[language], "ink", size=12.5)
         canvas.text(canvas.width - 2, y + 15, signed(row.gap.value), f"{tone} value", size=13, anchor="end")
     else:
-        canvas.lines(axis.left - 12, middle, wrap(row.label[language], 13.5, axis.left - 12), "ink", size=13.5, anchor="end")
+        canvas.lines(
+            axis.left - 12, middle, wrap(row.label[language], 13.5, axis.left - 12), "ink", size=13.5, anchor="end"
+        )
         canvas.text(canvas.width - 2, middle - 2, signed(row.gap.value), f"{tone} value", size=14, anchor="end")
         canvas.text(canvas.width - 2, middle + 13, bounds, "mute", size=12, anchor="end")
     canvas.line(axis(row.performance.value), middle, axis(row.expectation.value), middle, f"{tone} gap")
@@ -248,21 +248,19 @@ def distribution_chart(
     caption: Text,
 ) -> Figure:
     """Shares of the answers to each item as a stacked bar, palest for the lowest answer."""
-    steps = len(categories)
-
     def draw(language: str, narrow: bool) -> tuple[Canvas, float]:
         canvas = Canvas(NARROW if narrow else WIDE)
         left = 4.0 if narrow else 16 + _label_width([r.label[language] for r in rows], 250)
         right, height = canvas.width - 4, 42.0 if narrow else 27.0
         canvas.text(left, 14, f"{categories[0]} {ends[0][language]}", "mute", size=12)
         canvas.text(right, 14, f"{ends[1][language]} {categories[-1]}", "mute", size=12, anchor="end")
-        for i, row in enumerate(rows):
-            y = 22 + i * height
+        tops = [22 + i * height for i in range(len(rows))]
+        for row, y in zip(rows, tops, strict=True):
             if narrow:
                 canvas.text(left, y + 13, row.label[language], "ink", size=12.5)
             else:
                 canvas.text(left - 12, y + 15, row.label[language], "ink", size=13.5, anchor="end")
-            _draw_shares(canvas, row.shares, left, right, y + (19 if narrow else 2), steps)
+        _draw_shares(canvas, rows, left, right, [y + (19 if narrow else 2) for y in tops])
         return canvas, 26 + height * len(rows)
 
     headers = [say("col_what"), say("col_n"), *(plain(c) for c in categories)]
@@ -274,13 +272,20 @@ def distribution_chart(
 
 
 def _draw_shares(
-    canvas: Canvas, shares: Sequence[float], left: float, right: float, y: float, steps: int
+    canvas: Canvas, rows: Sequence[DistributionRow], left: float, right: float, tops: Sequence[float]
 ) -> None:
-    x = left
-    for j, share in enumerate(shares):
-        width = share * (right - left)
+    """All bars of one answer in one path: a page has some hundreds of them, four times."""
+    steps = len(rows[0].shares) if rows else 0
+    starts = [left] * len(rows)
+    for j in range(steps):
         shade = round(1 + 6 * j / max(steps - 1, 1))
-        canvas.rect(x, y, width - 0.8, 18, f"s{shade}")
-        if width >= 24:
-            canvas.text(x + width / 2, y + 13.4, f"{100 * share:.0f}", f"on{shade}", size=12, anchor="middle")
-        x += width
+        widths = [row.shares[j] * (right - left) for row in rows]
+        boxes = [(x, y, w - 0.8, 18.0) for x, y, w in zip(starts, tops, widths, strict=True) if w > 0.8]
+        canvas.boxes(boxes, f"s{shade}")
+        places = [
+            (x + w / 2, y + 13.4, f"{100 * row.shares[j]:.0f}")
+            for row, x, y, w in zip(rows, starts, tops, widths, strict=True)
+            if w >= 24
+        ]
+        canvas.words(places, f"on{shade}", size=12)
+        starts = [x + w for x, w in zip(starts, widths, strict=True)]

@@ -25,7 +25,9 @@ def _row_estimate(row: pd.Series, prefix: str, page: Page, n: int) -> Estimate:
 
 def _scored(page: Page, labels: dict[str, Text], values: dict[str, float]) -> Text:
     """ "A 61.2, B 70.3" in both languages."""
-    return listed(Text(zh=f"{labels[c]['zh']} {number(v)}", en=f"{labels[c]['en']} {number(v)}") for c, v in values.items())
+    return listed(
+        Text(zh=f"{labels[c]['zh']} {number(v)}", en=f"{labels[c]['en']} {number(v)}") for c, v in values.items()
+    )
 
 
 def dimensions(page: Page) -> Block:
@@ -125,7 +127,10 @@ def items(page: Page) -> Block:
     names = {c: instrument.item(c).name for c in gaps.index}
     low, high = str(ordered.index[0]), str(ordered.index[-1])
     values = {"lowest": names[low], "highest": names[high]}
-    scores = {"lowest_score": number(ordered["performance"].iloc[0]), "highest_score": number(ordered["performance"].iloc[-1])}
+    scores = {
+        "lowest_score": number(ordered["performance"].iloc[0]),
+        "highest_score": number(ordered["performance"].iloc[-1]),
+    }
     parts = [paragraph(say("items_say", **values, **scores), "say"), _distribution(page, list(ordered.index))]
     parts.append(_map(page, names))
     parts.append(details(say("col_item"), _item_table(page, names)))
@@ -145,7 +150,10 @@ def _distribution(page: Page, codes: list[str]) -> str:
         )
         for c in codes
     ]
-    ends = (scale.anchors.get(scale.minimum, plain(scale.minimum)), scale.anchors.get(scale.maximum, plain(scale.maximum)))
+    ends = (
+        scale.anchors.get(scale.minimum, plain(scale.minimum)),
+        scale.anchors.get(scale.maximum, plain(scale.maximum)),
+    )
     chart = figures.distribution_chart(
         "distribution",
         rows,
@@ -188,7 +196,11 @@ def _item_table(page: Page, names: dict[str, Text]) -> str:
     headers = [say(k) for k in (*keys, *(("col_expectation", "col_gap", "col_interval") if asked else ()))]
     rows = []
     for code, row in page.gaps.items.iterrows():
-        cells = [Cell(names[str(code)]), Cell(plain(int(row["n"])), right=True), Cell(plain(number(row["performance"])), right=True)]
+        cells = [
+            Cell(names[str(code)]),
+            Cell(plain(int(row["n"])), right=True),
+            Cell(plain(number(row["performance"])), right=True),
+        ]
         cells.append(Cell(interval(row["performance_low"], row["performance_high"]), right=True))
         if asked:
             cells.append(Cell(plain(number(row["expectation"])), right=True))
@@ -205,7 +217,11 @@ def outcomes(page: Page) -> Block:
         return Block(paragraph(say("outcomes_none"), "say"), "outcomes")
     if {"nps", "csat"} <= set(frame.index):
         nps = frame.loc["nps"]
-        values = {"nps": signed(nps["estimate"]), "se": number(nps["se"]), "csat": number(frame.loc["csat", "estimate"])}
+        values = {
+            "nps": signed(nps["estimate"]),
+            "se": number(nps["se"]),
+            "csat": number(frame.loc["csat", "estimate"]),
+        }
         parts = [paragraph(say("outcomes_say", **values), "say")]
     else:
         parts = [paragraph(say("outcomes_say_plain"), "say")]
@@ -218,7 +234,9 @@ def outcomes(page: Page) -> Block:
         cells.append(Cell(interval(row["low"], row["high"], sign=sign), right=True))
         known = not math.isnan(row["change"])
         cells.append(Cell(plain(signed(row["change"])), right=True))
-        cells.append(Cell(interval(row["change_low"], row["change_high"], sign=True) if known else plain("–"), right=True))
+        cells.append(
+            Cell(interval(row["change_low"], row["change_high"], sign=True) if known else plain("–"), right=True)
+        )
         rows.append(cells)
     parts.append(table(headers, rows))
     return Block("".join(parts), "outcomes")
@@ -297,7 +315,9 @@ def trend(page: Page) -> Block:
         alt=say("trend_alt", **values, **ends),
         caption=say("trend_caption", level=percent(page.study.level)),
     )
-    return Block(paragraph(words, "say") + chart._repr_html_() + details(say("col_dimension"), _trend_table(page)), "trend")
+    return Block(
+        paragraph(words, "say") + chart._repr_html_() + details(say("col_dimension"), _trend_table(page)), "trend"
+    )
 
 
 def _trend_point(page: Page, row: pd.Series) -> maps.TrendPoint:
@@ -322,5 +342,3 @@ def _trend_table(page: Page) -> str:
             cells.append(Cell(plain(text), right=True))
         rows.append(cells)
     return table(headers, rows)
-
-

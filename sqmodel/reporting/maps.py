@@ -185,9 +185,7 @@ def sparkline(values: Sequence[float], *, alt: Text) -> str:
     """A small line with a dot at its end, in both languages' text alternative."""
     low, high = min(values), max(values)
     span = (high - low) or 1.0
-    points = [
-        (6 + 108 * i / max(len(values) - 1, 1), 34 - 26 * (v - low) / span) for i, v in enumerate(values)
-    ]
+    points = [(6 + 108 * i / max(len(values) - 1, 1), 34 - 26 * (v - low) / span) for i, v in enumerate(values)]
     drawings = []
     for language, code in CODES.items():
         canvas = Canvas(120)
@@ -213,7 +211,10 @@ def scree_plot(eigenvalues: pd.DataFrame, *, alt: Text, caption: Text) -> Figure
         drawings.append(f'<div lang="{code}">{drawing}</div>')
     headers = [say(k) for k in ("col_number", "col_observed", "col_random")]
     rows = [
-        [Cell(plain(k)), *(Cell(plain(number(float(v), 2)), right=True) for v in (r["factors"], r["factors_normal_quantile"]))]
+        [
+            Cell(plain(k)),
+            *(Cell(plain(number(float(v), 2)), right=True) for v in (r["factors"], r["factors_normal_quantile"])),
+        ]
         for k, r in shown.iterrows()
     ]
     behind = details(say("show_numbers"), table(headers, rows))
@@ -231,7 +232,8 @@ def _seaborn_scree(eigenvalues: pd.DataFrame, language: str) -> str:
         {
             "number": list(eigenvalues.index) * 2,
             "value": [*eigenvalues["factors"], *eigenvalues["factors_normal_quantile"]],
-            "kind": [say("col_observed")[language]] * len(eigenvalues) + [say("col_random")[language]] * len(eigenvalues),
+            "kind": [say("col_observed")[language]] * len(eigenvalues)
+            + [say("col_random")[language]] * len(eigenvalues),
         }
     )
     settings = {"svg.fonttype": "none", "svg.hashsalt": "sqmodel", "font.size": 11}
@@ -285,4 +287,3 @@ def _as_attributes(style: str) -> str:
         found["font-size"] = size[1] if size else "11"
         found.setdefault("fill", "#5b6775")
     return "".join(f' {k}="{v}"' for k, v in found.items() if k in ALLOWED and not (k == "opacity" and v == "1"))
-

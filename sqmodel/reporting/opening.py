@@ -100,7 +100,9 @@ def _why(measure: Measure) -> Text:
     reasons = [reason(measure, {str(k): v for k, v in row.items()}) for row in rows]
     shown = listed(reasons[:MOST_REASONS])
     if len(reasons) > MOST_REASONS:
-        shown = Text(zh=f"{shown['zh']}等 {len(reasons)} 项", en=f"{shown['en']} and {len(reasons) - MOST_REASONS} more")
+        shown = Text(
+            zh=f"{shown['zh']}等 {len(reasons)} 项", en=f"{shown['en']} and {len(reasons) - MOST_REASONS} more"
+        )
     return say(f"verdict_{measure.verdict}_why", reasons=shown)
 
 
@@ -188,7 +190,12 @@ def _candidates(page: Page) -> str:
     rows = []
     for code, row in page.priorities.candidates.iterrows():
         item = page.measure.instrument.item(str(code))
-        numbers = [number(row["performance"]), number(row["shortfall"]), coefficient(row["importance"]), signed(row["gain"])]
+        numbers = [
+            number(row["performance"]),
+            number(row["shortfall"]),
+            coefficient(row["importance"]),
+            signed(row["gain"]),
+        ]
         cells = [Cell(item.name), *(Cell(plain(v), right=True) for v in numbers)]
         cells.append(Cell(interval(row["gain_low"], row["gain_high"]), right=True))
         rows.append(cells)

@@ -108,7 +108,9 @@ def find_notebook(root: Path, name: str = NOTEBOOK) -> Path:
         if candidate.is_file():
             return candidate
     raise ParamsError(
-        name, [f"expected the notebook at {root / 'notebooks' / name}, found nothing"], "run `sqmodel new` in the project"
+        name,
+        [f"expected the notebook at {root / 'notebooks' / name}, found nothing"],
+        "run `sqmodel new` in the project",
     )
 
 

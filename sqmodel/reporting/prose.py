@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mistune
@@ -29,6 +29,11 @@ class Prose:
     en: str = ""
     level: int = 0
     language: str = ""
+    both: bool = False
+
+    def shared(self) -> Prose:
+        """The same block, shown to readers of either language."""
+        return replace(self, both=True)
 
     @property
     def html(self) -> Markup:
@@ -38,7 +43,8 @@ class Prose:
         if not self.language:
             return Markup(self.zh)
         code = "zh-CN" if self.language == "zh" else "en"
-        return Markup(_OPENING.sub(rf'<\1 lang="{code}"', self.zh, count=1))
+        shown = ' class="only"' if self.both else ""
+        return Markup(_OPENING.sub(rf'<\1 lang="{code}"{shown}', self.zh, count=1))
 
 
 def spans(zh: str, en: str) -> str:

@@ -93,7 +93,7 @@ def _make(task: Task, reports: Path, notebook: Path | None, report: Callable[[Ta
         report(task, step)
         folder = publish_page(reports / task.study.quarter, task.study.business_line, page, companions, staging)
         return Outcome(task, folder)
-    except Exception as error:  # noqa: BLE001 - the runner goes on with the other reports; nothing is lost
+    except Exception as error:
         return Outcome(task, None, step, cause_of(error), traceback.format_exc())
     finally:
         shutil.rmtree(staging, ignore_errors=True)

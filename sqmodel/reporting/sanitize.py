@@ -7,24 +7,16 @@ import re
 import nh3
 
 HTML_TAGS = frozenset(
-    "a abbr b blockquote br caption code col colgroup dd del details div dl dt em figcaption figure h1 h2 h3 h4 h5 hr "
-    "i img ins kbd li mark ol p pre q s samp section small span strong sub summary sup table tbody td tfoot th thead "
-    "tr u ul var wbr".split()
+    ["a", "abbr", "b", "blockquote", "br", "caption", "code", "col", "colgroup", "dd", "del", "details", "div", "dl", "dt", "em", "figcaption", "figure", "h1", "h2", "h3", "h4", "h5", "hr", "i", "img", "ins", "kbd", "li", "mark", "ol", "p", "pre", "q", "s", "samp", "section", "small", "span", "strong", "sub", "summary", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul", "var", "wbr"]
 )
 SVG_TAGS = frozenset(
-    "svg g path line rect circle ellipse polyline polygon text tspan defs use symbol clipPath linearGradient "
-    "radialGradient stop".split()
+    ["svg", "g", "path", "line", "rect", "circle", "ellipse", "polyline", "polygon", "text", "tspan", "defs", "use", "symbol", "clipPath", "linearGradient", "radialGradient", "stop"]
 )
 HTML_ATTRIBUTES = frozenset(
-    "alt aria-hidden aria-label class colspan dir height href id lang open role rowspan scope span src start title "
-    "width".split()
+    ["alt", "aria-hidden", "aria-label", "class", "colspan", "dir", "height", "href", "id", "lang", "open", "role", "rowspan", "scope", "span", "src", "start", "title", "width"]
 )
 SVG_ATTRIBUTES = frozenset(
-    "clip-path clip-rule clipPathUnits cx cy d dominant-baseline dx dy fill fill-opacity fill-rule focusable "
-    "font-family font-size font-style font-weight gradientTransform gradientUnits letter-spacing offset opacity "
-    "paint-order points preserveAspectRatio r rx ry stop-color stroke stroke-dasharray stroke-linecap "
-    "stroke-linejoin stroke-miterlimit stroke-opacity stroke-width text-anchor transform viewBox x x1 x2 y y1 "
-    "y2".split()
+    ["clip-path", "clip-rule", "clipPathUnits", "cx", "cy", "d", "dominant-baseline", "dx", "dy", "fill", "fill-opacity", "fill-rule", "focusable", "font-family", "font-size", "font-style", "font-weight", "gradientTransform", "gradientUnits", "letter-spacing", "offset", "opacity", "paint-order", "points", "preserveAspectRatio", "r", "rx", "ry", "stop-color", "stroke", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "stroke-miterlimit", "stroke-opacity", "stroke-width", "text-anchor", "transform", "viewBox", "x", "x1", "x2", "y", "y1", "y2"]
 )
 RESERVED = "sq-"
 """Prefix of the ids of the page's own frame; cells may not use it."""

@@ -64,7 +64,9 @@ def published(reports: Path) -> list[dict[str, Any]]:
         try:
             found.append(check_results(json.loads(path.read_text(encoding="utf-8"))))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(str(path), [f"expected JSON in UTF-8, found: {error}"], "publish the report again") from None
+            raise InputError(
+                str(path), [f"expected JSON in UTF-8, found: {error}"], "publish the report again"
+            ) from None
     return found
 
 

@@ -89,7 +89,9 @@ class Canvas:
     ) -> None:
         """One line of text on the baseline y."""
         place = "" if anchor == "start" else f' text-anchor="{anchor}"'
-        self._parts.append(f'<text x="{_n(x)}" y="{_n(y)}" font-size="{_n(size)}"{place}{_k(kind)}>{escape(content)}</text>')
+        self._parts.append(
+            f'<text x="{_n(x)}" y="{_n(y)}" font-size="{_n(size)}"{place}{_k(kind)}>{escape(content)}</text>'
+        )
 
     def lines(
         self, x: float, middle: float, rows: Sequence[str], kind: str = "", *, size: float = 13, anchor: str = "start"
@@ -108,6 +110,18 @@ class Canvas:
         self._parts.append(
             f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(max(width, 0))}" height="{_n(height)}"{_k(kind)}/>'
         )
+
+    def boxes(self, boxes: Sequence[tuple[float, float, float, float]], kind: str) -> None:
+        """Rectangles (x, y, width, height) of one kind as a single path."""
+        if boxes:
+            steps = "".join(f"M{_n(x)},{_n(y)}h{_n(w)}v{_n(h)}h{_n(-w)}z" for x, y, w, h in boxes)
+            self._parts.append(f'<path d="{steps}"{_k(kind)}/>')
+
+    def words(self, places: Sequence[tuple[float, float, str]], kind: str, *, size: float) -> None:
+        """Short texts (x, y, content) of one kind, each centred on its place."""
+        if places:
+            spans = "".join(f'<tspan x="{_n(x)}" y="{_n(y)}">{escape(text)}</tspan>' for x, y, text in places)
+            self._parts.append(f'<text font-size="{_n(size)}" text-anchor="middle"{_k(kind)}>{spans}</text>')
 
     def circle(self, x: float, y: float, radius: float, kind: str) -> None:
         """A dot."""

@@ -99,7 +99,9 @@ def interval(low: float, high: float, digits: int = 1, *, sign: bool = False) ->
         first, last = signed(low, digits), signed(high, digits)
         return Text(zh=f"{first} 至 {last}", en=f"{first} to {last}")
     if low < 0:
-        return Text(zh=f"{number(low, digits)} 至 {number(high, digits)}", en=f"{number(low, digits)} to {number(high, digits)}")
+        return Text(
+            zh=f"{number(low, digits)} 至 {number(high, digits)}", en=f"{number(low, digits)} to {number(high, digits)}"
+        )
     return plain(f"{number(low, digits)}–{number(high, digits)}")
 
 

@@ -245,7 +245,9 @@ def _inconsistencies(instrument: Instrument) -> list[str]:
             known = ", ".join(instrument.dimension_codes)
             problems.append(f"item {item.code!r}: expected one of the dimensions {known}, found {item.dimension!r}")
         for name, code in item.structures.items():
-            known_codes = [d.code for d in instrument.structures[name].dimensions] if name in instrument.structures else []
+            known_codes = (
+                [d.code for d in instrument.structures[name].dimensions] if name in instrument.structures else []
+            )
             if code not in known_codes:
                 problems.append(f"item {item.code!r}: structure {name!r} has no dimension {code!r}")
     for code, items in instrument.structure().items():

@@ -24,9 +24,7 @@ class Reading(Result):
     source: str = ""
     encoding: str = ""
     rows: int = 0
-    changes: pd.DataFrame = field(
-        default_factory=lambda: pd.DataFrame(columns=["kind", "column", "count", "examples"])
-    )
+    changes: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["kind", "column", "count", "examples"]))
 
     def _headline(self) -> str:
         changed = int(self.changes["count"].sum()) if len(self.changes) else 0

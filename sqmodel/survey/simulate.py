@@ -180,9 +180,7 @@ def _same_labels(frame: pd.DataFrame, values: FloatArray) -> pd.DataFrame:
     return pd.DataFrame(values, index=frame.index, columns=frame.columns)
 
 
-def _unused(
-    population: Population, items: pd.DataFrame, missing: float, rng: np.random.Generator
-) -> BoolArray:
+def _unused(population: Population, items: pd.DataFrame, missing: float, rng: np.random.Generator) -> BoolArray:
     """Items about services that the respondent never used."""
     unused = np.zeros(items.shape, dtype=bool)
     for service in population.seldom if missing else ():
@@ -263,9 +261,7 @@ def demo_study(directory: str | Path, *, rng: np.random.Generator | int = 202609
         # A stream of its own for each quarter: adding a quarter leaves the others as they are.
         parts = [
             _for_file(population, simulate_responses(population, n, quarter=quarter, rng=own, careless=0.04), own)
-            for (quarter, n), own in zip(
-                population.sizes.items(), stream.spawn(len(population.sizes)), strict=True
-            )
+            for (quarter, n), own in zip(population.sizes.items(), stream.spawn(len(population.sizes)), strict=True)
         ]
         path = folder / f"{line}.csv"
         pd.concat(parts).to_csv(path, index=False, encoding="utf-8-sig", lineterminator="\n")

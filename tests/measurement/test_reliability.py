@@ -220,8 +220,17 @@ def test_published_intervals_of_holzinger_and_swineford() -> None:
 
 def test_guttman_lambdas_of_holzinger_and_swineford() -> None:
     row = assess_reliability(answers("holzinger_swineford_1939")).coefficients.loc["total"]
-    expected = [0.6759131, 0.7793595, 0.7604022, 0.8438890, 0.7582214, 0.8084867]
-    assert [row[f"lambda{j}"] for j in range(1, 7)] == pytest.approx(expected, abs=5e-8)
+    expected = {1: 0.6759131, 2: 0.7793595, 3: 0.7604022, 5: 0.7582214, 6: 0.8084867}
+    assert {j: row[f"lambda{j}"] for j in expected} == pytest.approx(expected, abs=5e-8)
+
+
+def test_lambda4_is_above_psych_which_tries_half_of_the_splits_of_an_odd_number_of_items() -> None:
+    """psych::splitHalf stops after choose(9, 4) / 2 of the 126 ways to choose 4 of 9 items."""
+    data = answers("holzinger_swineford_1939")
+    v = data.corr().to_numpy()
+    tried = [split_half(v, np.isin(np.arange(9), half)) for half in itertools.combinations(range(9), 4)]
+    assert max(tried[:63]) == pytest.approx(0.8438890, abs=5e-8)
+    assert assess_reliability(data).coefficients.loc["total", "lambda4"] == pytest.approx(max(tried), rel=1e-12)
 
 
 def test_stratified_alpha_and_omegas_of_holzinger_and_swineford() -> None:
