@@ -129,6 +129,17 @@ class Columns:
         return bootstrap_totals(x, statistic, rng=rng, draws=draws, strata=strata, level=level, studentise=studentise)
 
 
+def quarter_pattern(frame: pd.DataFrame) -> npt.NDArray[np.intp]:
+    """Number of the set of quarters in which each row's respondent answered: the strata of a comparison over time."""
+    if "quarter" not in frame:
+        return np.zeros(len(frame), dtype=np.intp)
+    respondent, quarter = (pd.factorize(frame[c].astype(str))[0] for c in ("respondent", "quarter"))
+    answered = np.zeros((respondent.max(initial=-1) + 1, quarter.max(initial=-1) + 1), dtype=bool)
+    answered[respondent, quarter] = True
+    _, pattern = np.unique(answered, axis=0, return_inverse=True)
+    return np.asarray(pattern.ravel()[respondent], dtype=np.intp)
+
+
 def constant(value: float) -> Part:
     """A statistic that does not depend on the answers."""
     return lambda t: np.full(t.shape[:-1], value, dtype=t.dtype)

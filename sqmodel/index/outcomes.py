@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sqmodel.index.columns import Columns, Part, difference
+from sqmodel.index.columns import Columns, Part, difference, quarter_pattern
 from sqmodel.index.weighting import outcome_percent
 from sqmodel.measurement.measure import Measure
 from sqmodel.result import Result
@@ -76,7 +76,7 @@ def assess_outcomes(
         compared = bool(previous) and int(values[~now].notna().sum()) >= 2
         if compared:
             parts.append(difference(parts[0], book.mean(values.where(~now))))
-        result = book.bootstrap(parts, units=part.frame["respondent"], strata=_pattern(part), rng=generator,
+        result = book.bootstrap(parts, units=part.frame["respondent"], strata=quarter_pattern(part.frame), rng=generator,
                                 draws=draws, level=level)  # fmt: skip
         row = {"n": int(values[now].notna().sum()), "estimate": result.estimate[0], "se": result.se[0]}
         row |= {"low": result.low[0], "high": result.high[0]}
@@ -97,11 +97,3 @@ def _values(part: Responses, role: Role) -> pd.Series | None:
     answer = answers.iloc[:, 0]
     net = 100.0 * ((answer >= 9).astype(float) - (answer <= 6).astype(float))
     return net.where(answer.notna())
-
-
-def _pattern(part: Responses) -> pd.Series:
-    """The quarters in which each respondent answered."""
-    if "quarter" not in part.frame:
-        return pd.Series("", index=part.frame.index)
-    quarter = part.frame["quarter"].astype(str)
-    return quarter.groupby(part.frame["respondent"]).transform(lambda q: "+".join(sorted(set(q))))

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from sqmodel.errors import ComputationError
-from sqmodel.index.columns import Columns, Part, difference, weighted_sum
+from sqmodel.index.columns import Columns, Part, difference, quarter_pattern, weighted_sum
 from sqmodel.index.suppression import suppressed
 from sqmodel.index.weighting import Weights, allocation_parts, derive_weights, fixed_parts
 from sqmodel.measurement.measure import Measure
@@ -245,15 +245,13 @@ def _versus_others(means: list[Part]) -> list[Part]:
 
 def _strata(part: Responses, strata: str | None) -> npt.NDArray[np.object_]:
     """Quarters each respondent answered in, and the stratum of the sampling design."""
-    respondent = part.frame["respondent"]
-    quarter = part.frame["quarter"].astype(str) if "quarter" in part.frame else pd.Series("", index=part.frame.index)
-    pattern = quarter.groupby(respondent).transform(lambda q: "+".join(sorted(set(q))))
+    pattern = quarter_pattern(part.frame).astype(str).astype(object)
     if strata is None:
-        return pattern.to_numpy(object)
+        return pattern
     if strata not in part.frame:
         raise ComputationError(f"strata: expected one of {', '.join(part.group_codes)}, found {strata!r}")
-    first = part.frame[strata].astype(str).groupby(respondent).transform("first")
-    return (pattern + "/" + first).to_numpy(object)
+    first = part.frame[strata].astype(str).groupby(part.frame["respondent"]).transform("first")
+    return np.asarray(pattern + "/" + first.to_numpy(object))
 
 
 def _estimate(result: Bootstrap, j: int, n: int, clip: bool = False) -> Estimate:

@@ -223,7 +223,10 @@ def _nonnegative(totals: Array, dimensions: int) -> Array:
     covariance = cross / cross[0, 0] - np.outer(mean, mean)
     inner, target = covariance[1:-1, 1:-1], covariance[1:-1, -1]
     values, vectors = np.linalg.eigh(inner)
-    keep = values > 1e-10 * values[-1]
+    rounding = 1e-12 * float(np.trace(cross)) / cross[0, 0]
+    keep = values > max(1e-10 * values[-1], rounding)
+    if not keep.any():
+        return np.full(dimensions, 1 / dimensions)
     root = (vectors[:, keep] * np.sqrt(values[keep])).T
     slopes, _ = nnls(root, (vectors[:, keep] / np.sqrt(values[keep])).T @ target)
     total = slopes.sum()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,22 +11,18 @@ import numpy as np
 import pandas as pd
 
 from sqmodel.errors import ComputationError, ConvergenceWarning, HeywoodWarning, InputError
-from sqmodel.numerics import rotation as rotations
 from sqmodel.numerics.correlation import Floats, pearson
 from sqmodel.numerics.discrepancy import SMALLEST_UNIQUENESS, factor_fit
 from sqmodel.numerics.factoring import Extraction, maximum_likelihood, minres, most_factors, principal_axis
 from sqmodel.numerics.retention import Parallel, n_retained, parallel_eigenvalues, velicer_map
+from sqmodel.numerics.rotation import Rotation, geomin, oblimin, promax, quartimin, sort_factors, varimax
 from sqmodel.result import Result
 from sqmodel.survey.responses import Responses
 
 EXTRACTIONS = {"minres": minres, "ml": maximum_likelihood, "pa": principal_axis}
-ROTATIONS = {
-    "oblimin": rotations.oblimin,
-    "quartimin": rotations.quartimin,
-    "geomin": rotations.geomin,
-    "promax": rotations.promax,
-    "varimax": rotations.varimax,
-    "none": None,
+ROTATIONS: dict[str, Callable[[Floats], Rotation]] = {
+    **{f.__name__: f for f in (oblimin, quartimin, geomin, promax, varimax)},
+    "none": lambda L: Rotation(L, np.eye(L.shape[1]), np.eye(L.shape[1]), float("nan"), True),
 }
 QUANTILE = 0.95
 DECIDING = "parallel factors (normal)"
@@ -54,9 +50,9 @@ class Exploration(Result):
     map : DataFrame
         Velicer's mean squared partial correlation by number of components.
     suggestions : DataFrame
-        By method: n_factors; margin_kept and margin_next, the criterion's slack at the last factor kept and
-        at the first one not kept; `margin`, the one nearer to zero: a small one means a borderline
-        decision.
+        By method: n_factors; margin_kept and margin_next, observed less criterion at the last factor kept and at
+        the first one not kept (for MAP: what the last one gains, and what one more would); `margin`, the one nearer
+        to zero: a small one means a borderline decision.
     disagreement : str
         Empty where all methods agree.
     loadings, factor_correlations, communalities, fit : DataFrame
@@ -117,8 +113,8 @@ def explore(
     structure : str
         For responses: the structure whose items are explored; its number of dimensions is listed among the
         suggestions as ``structure``.
-    extraction : {"minres", "ml", "pa"}
-    rotation : {"oblimin", "quartimin", "geomin", "promax", "varimax", "none"}
+    extraction, rotation : str
+        ``minres``, ``ml`` or ``pa``; ``oblimin``, ``quartimin``, ``geomin``, ``promax``, ``varimax`` or ``none``.
     draws : int
         Random data sets of each kind for parallel analysis.
     rng : Generator or int
@@ -144,12 +140,7 @@ def explore(
     suggestions, partials = _suggest(parallel, velicer_map(R), expected)
     suggested = int(suggestions["n_factors"][DECIDING])
     k = min(max(suggested, 1), most_factors(len(items))) if n_factors is None else n_factors
-    settings = {
-        "n_factors": n_factors,
-        "structure": structure,
-        "extraction": extraction,
-        "rotation": rotation,
-    }
+    settings = {"n_factors": n_factors, "structure": structure, "extraction": extraction, "rotation": rotation}
     settings |= {"draws": draws, "rng": rng if isinstance(rng, int) else "generator"}
     return Exploration(
         n=len(x), dropped=len(frame) - len(x), settings=settings, n_factors=k, **_adequacy(complete, items),
@@ -241,10 +232,7 @@ def _suggest(parallel: Parallel, partials: Floats, expected: int | None) -> tupl
             number, margin = n_retained(getattr(parallel.observed, kind), drawn, QUANTILE)
             rows[f"parallel {kind} ({source})"] = (number, *_around(margin, number))
     number = int(partials.argmin()) + 1
-    best = float(partials[number - 1])
-    fewer = float(partials[number - 2]) - best if number > 1 else float("nan")
-    more = best - float(partials[number]) if number < len(partials) else float("nan")
-    rows["MAP"] = (number, fewer, more)
+    rows["MAP"] = (number, *_around(-np.diff(partials), number - 1))
     above = parallel.observed.components - 1
     number = int((above > 0).sum())
     rows["Kaiser"] = (number, *_around(above, number))
@@ -276,16 +264,13 @@ def _disagreement(suggestions: pd.DataFrame) -> str:
 def _solution(R: Floats, items: list[str], k: int, extraction: str, rotation: str, n: int) -> dict[str, Any]:
     """Extracted, rotated and ordered factors as labelled frames."""
     extracted: Extraction = EXTRACTIONS[extraction](R, k)
-    rotate = ROTATIONS[rotation]
-    rotated = None if rotate is None else rotate(extracted.loadings)
-    ordered = rotations.sort_factors(
-        extracted.loadings if rotated is None else rotated.loadings, None if rotated is None else rotated.phi
-    )
+    rotated = ROTATIONS[rotation](extracted.loadings)
+    ordered = sort_factors(rotated.loadings, rotated.phi)
     names = [f"F{j}" for j in range(1, k + 1)]
     h2 = (extracted.loadings**2).sum(axis=1)
     bounded = (extracted.uniquenesses <= SMALLEST_UNIQUENESS * (1 + 1e-9)) | (h2 >= 1)
     heywood = tuple(c for c, at in zip(items, bounded, strict=True) if at)
-    converged = bool(extracted.converged) and (rotated is None or rotated.converged)
+    converged = bool(extracted.converged) and rotated.converged
     _warn(heywood, converged, extraction, k)
     return {
         "loadings": pd.DataFrame(ordered.loadings, index=items, columns=names),

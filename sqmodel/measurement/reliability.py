@@ -63,7 +63,7 @@ class Reliability(Result):
     notes: tuple[str, ...] = ()
 
     def _headline(self) -> str:
-        scales = self.coefficients.drop(index=TOTAL, errors="ignore")
+        scales = self.coefficients.drop(index=TOTAL) if len(self.coefficients) > 1 else self.coefficients
         shown = ", ".join(f"{code} {row.alpha:.3f}" for code, row in scales.iterrows())
         return f"{len(self.items)} items, n={self.n}: alpha {shown}"
 
@@ -179,13 +179,14 @@ def _scale(
     row: dict[str, float] = {"k": k, "n": n, "alpha": alpha}
     row["alpha_standardised"] = formulas.cronbach_alpha(correlation)
     row |= {"omega": math.nan, "omega_total": math.nan, "omega_hierarchical": math.nan, "stratified_alpha": math.nan}
-    if k >= 3 and code != TOTAL:
+    if k >= 3 and (code != TOTAL or len(ratings.scales) == 1):
         fit = one_factor_ml(covariance)
         row["omega"] = float(formulas.omega_from_factor(fit.loadings, covariance))
         if fit.heywood:
             notes.append(f"{code}: the one-factor model is improper (a uniqueness reached its bound), doubt omega")
             warnings.warn(notes[-1], HeywoodWarning, stacklevel=3)
-        omegas = formulas.omega_from_factor(one_factor_ml(left_out, start=fit.loadings).loadings, left_out)
+        fitted = one_factor_ml(formulas.with_some_variance(left_out), start=fit.loadings)
+        omegas = formulas.omega_from_factor(fitted.loadings, left_out)
         bounds = jackknife_interval(row["omega"], omegas, level=level, transform="log1m")
         found.append((code, "omega", JACKKNIFE, row["omega"], *bounds))
         row["omega_total"] = 1 - float(minres(correlation, 1).uniquenesses.sum() / correlation.sum())

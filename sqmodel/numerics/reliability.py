@@ -183,6 +183,19 @@ def covariances_without(x: Array, weight: Array, groups: npt.NDArray[np.intp]) -
     return result
 
 
+def with_some_variance(covariances: Array) -> Array:
+    """The (..., k, k) matrices, an item without variance (nobody is left who differs) made tiny and unrelated."""
+    variances = np.diagonal(covariances, axis1=-2, axis2=-1)
+    tiny = 1e-9 * variances.max(axis=-1, keepdims=True)
+    constant = variances <= tiny
+    if not constant.any():
+        return covariances
+    result = np.where(constant[..., :, None] | constant[..., None, :], 0.0, covariances)
+    index = np.arange(covariances.shape[-1])
+    result[..., index, index] = np.where(constant, tiny, variances)
+    return result
+
+
 def jackknife_groups(n: int, most: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
     """One group a respondent where n is at most `most`; random groups of nearly equal size otherwise."""
     if n <= most:

@@ -143,12 +143,12 @@ def provenance(page: Page) -> Block:
     index, study, instrument = page.index, page.study, page.measure.instrument
     linear = index.overall.method.startswith("linearised")
     method = say("linearised" if linear else "bootstrap")
-    how = {"method": method, "draws": str(index.settings["draws"]), "level": percent(study.level)}
+    how = say("interval_method", method=method, draws=str(index.settings["draws"]), level=percent(study.level))
     versions = ", ".join(f"{name} {version(name)}" for name in VERSIONS) + f", Python {platform.python_version()}"
     entries: list[tuple[Text, Text]] = [
         (say("item_instrument"), _instrument(instrument)),
         (say("item_weighting"), say(f"weighting_{index.weights.method}")),
-        (say("item_interval"), say("interval_method", **how)),
+        (say("item_interval"), how),
         (say("item_missing"), say("missing_rule")),
         (say("item_seed"), plain(study.seed)),
         (say("item_versions"), plain(versions)),

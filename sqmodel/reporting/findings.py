@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from sqmodel.reporting.page import Page
 
 
+def _level(page: Page, row: pd.Series) -> Estimate:
+    """The estimate of a row of the index's tables."""
+    value, low, high, se = (float(row[c]) for c in ("estimate", "low", "high", "se"))
+    return Estimate(value, low, high, se, int(row["n"]), page.study.level)
+
+
 def _row_estimate(row: pd.Series, prefix: str, page: Page, n: int) -> Estimate:
     values = (float(row[prefix]), float(row[f"{prefix}_low"]), float(row[f"{prefix}_high"]))
     return Estimate(*values, n=n, level=page.study.level)
@@ -78,8 +84,8 @@ def expectations(page: Page) -> Block:
     else:
         widest = str(sure["gap"].idxmin())
         bounds = interval(sure.loc[widest, "gap_low"], sure.loc[widest, "gap_high"])
-        values = {"dimension": labels[widest], "gap": number(sure.loc[widest, "gap"]), "interval": bounds}
-        parts = [paragraph(say("gaps_say", **values), "say")]
+        gap = number(sure.loc[widest, "gap"])
+        parts = [paragraph(say("gaps_say", dimension=labels[widest], gap=gap, interval=bounds), "say")]
     rows = [
         figures.GapRow(
             labels[str(code)],
@@ -109,8 +115,8 @@ def _prediction(page: Page) -> list[str]:
         others = listed([Text(**{g: f"{say('score_' + str(c))[g]} {coefficient(r['r_squared'])}" for g in ("zh", "en")})
                          for c, r in ordered.iloc[1:].iterrows()])  # fmt: skip
         bounds = f"{coefficient(best['r_squared_low'])}–{coefficient(best['r_squared_high'])}"
-        values = {"best": say(f"score_{ordered.index[0]}"), "r2": coefficient(best["r_squared"]), "interval": bounds}
-        parts.append(paragraph(say("gaps_prediction", others=others, **values)))
+        name, r2 = say(f"score_{ordered.index[0]}"), coefficient(best["r_squared"])
+        parts.append(paragraph(say("gaps_prediction", best=name, r2=r2, interval=bounds, others=others)))
     reliability = page.gaps.difference_reliability.dropna()
     if len(reliability):
         labels = {d.code: d.label for d in page.measure.instrument.dimensions}
@@ -139,14 +145,15 @@ def items(page: Page) -> Block:
 
 def _distribution(page: Page, codes: list[str]) -> str:
     """Shares of the answers, of the items that have the questionnaire's own scale."""
-    instrument, answers = page.measure.instrument, page.reliability.answers
+    instrument, shares = page.measure.instrument, page.reliability.answers.to_dict()
+    counts = page.reliability.items["n"].to_dict()
     scale = instrument.scale
     codes = [c for c in codes if instrument.scale_of(c) == scale]
     rows = [
         figures.DistributionRow(
             instrument.item(c).name,
-            tuple(float(answers.loc[c, str(k)]) for k in range(scale.minimum, scale.maximum + 1)),
-            n=int(page.reliability.items.loc[c, "n"]),
+            tuple(float(shares[str(k)][c]) for k in range(scale.minimum, scale.maximum + 1)),
+            n=int(counts[c]),
         )
         for c in codes
     ]
@@ -174,13 +181,13 @@ def _map(page: Page, names: dict[str, Text]) -> str:
         maps.Point(
             names[str(c)],
             _row_estimate(row, "importance", page, n),
-            _row_estimate(gaps.loc[c], "performance", page, n),
+            _row_estimate(gaps.loc[str(c)], "performance", page, n),
             highlight=c in page.priorities.actions,
         )
         for c, row in candidates.iterrows()
         if not math.isnan(row["importance"])
     ]
-    values = {str(c): float(gaps.loc[c, "performance"]) for c in candidates.index}
+    values = {str(c): float(gaps["performance"][c]) for c in candidates.index}
     chart = maps.priority_map(
         "map",
         points,
@@ -281,9 +288,7 @@ def _group_row(page: Page, row: pd.Series) -> figures.Row:
     label = page.measure.instrument.group(row["group"]).label(row["value"])
     if row["suppressed"]:
         return figures.Row(label, None, note=say(row["suppressed"].replace(" ", "_")))
-    numbers = (float(row[c]) for c in ("estimate", "low", "high", "se"))
-    estimate = Estimate(*numbers, n=int(row["n"]), level=page.study.level)
-    return figures.Row(label, estimate, highlight=bool(row["difference_high"] < 0))
+    return figures.Row(label, _level(page, row), highlight=bool(row["difference_high"] < 0))
 
 
 def _difference(page: Page, position: int) -> Text:
@@ -323,8 +328,7 @@ def trend(page: Page) -> Block:
 def _trend_point(page: Page, row: pd.Series) -> maps.TrendPoint:
     if math.isnan(row["estimate"]):
         return maps.TrendPoint(str(row["quarter"]), None)
-    numbers = (float(row[c]) for c in ("estimate", "low", "high", "se"))
-    return maps.TrendPoint(str(row["quarter"]), Estimate(*numbers, n=int(row["n"]), level=page.study.level))
+    return maps.TrendPoint(str(row["quarter"]), _level(page, row))
 
 
 def _trend_table(page: Page) -> str:

@@ -81,7 +81,11 @@ def subset(wanted: frozenset[str]) -> bytes:
     # fontTools reports on every table; a notebook's reader has no use for it.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
     options = tools.Options(
-        flavor="woff2", hinting=False, desubroutinize=True, layout_features=["kern", "mark", "ccmp"], notdef_outline=True
+        flavor="woff2",
+        hinting=False,
+        desubroutinize=True,
+        layout_features=["kern", "mark", "ccmp"],
+        notdef_outline=True,
     )
     options.recalc_timestamp = False
     font = TTFont(_source(), recalcTimestamp=False)

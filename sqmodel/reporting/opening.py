@@ -175,7 +175,7 @@ def _action(page: Page, code: str) -> str:
 def _evidence(page: Page, code: str) -> Text:
     row = page.priorities.candidates.loc[code]
     values: dict[str, Text | str] = {"performance": number(row["performance"]), "gap": number(row["shortfall"])}
-    if math.isnan(row["importance"]):
+    if math.isnan(float(row["importance"])):
         return say("actions_evidence_plain", **values)
     values["importance"] = coefficient(row["importance"])
     low, high = coefficient(row["importance_low"]), coefficient(row["importance_high"])

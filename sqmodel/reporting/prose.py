@@ -44,7 +44,9 @@ class Prose:
             return Markup(self.zh)
         code = "zh-CN" if self.language == "zh" else "en"
         shown = ' class="only"' if self.both else ""
-        return Markup(_OPENING.sub(rf'<\1 lang="{code}"{shown}', self.zh, count=1))
+        # A table stands in a box of its own class, so the language goes onto a box around it.
+        marked = f"<div>{self.zh}</div>" if self.zh.startswith("<div") else self.zh
+        return Markup(_OPENING.sub(rf'<\1 lang="{code}"{shown}', marked, count=1))
 
 
 def spans(zh: str, en: str) -> str:

@@ -26,11 +26,11 @@ RESULTS_MIME = "application/vnd.sqmodel.results+json"
 IMAGES = ("image/svg+xml", "image/png", "image/jpeg")
 
 
-class PublishError(SqmodelError, ConversionException):  # type: ignore[misc]
+class PublishError(SqmodelError, ConversionException):
     """A notebook must not be published: it failed, was not run, or shows what a page cannot hold."""
 
 
-class SqReportExporter(Exporter):  # type: ignore[misc]
+class SqReportExporter(Exporter):
     """Turns an executed notebook into a page: ``jupyter nbconvert --to sqreport NOTEBOOK``.
 
     Markdown cells are the prose, in both languages (see `sqmodel.reporting.prose`); of code cells only what they
@@ -41,11 +41,11 @@ class SqReportExporter(Exporter):  # type: ignore[misc]
     export_from_notebook = "Service quality report"
     output_mimetype = "text/html"
 
-    @default("file_extension")  # type: ignore[untyped-decorator]
+    @default("file_extension")
     def _file_extension_default(self) -> str:
         return ".html"
 
-    def from_notebook_node(
+    def from_notebook_node(  # type: ignore[override] # its stub promises a notebook, a page is a text
         self, nb: Any, resources: dict[str, Any] | None = None, **kwargs: Any
     ) -> tuple[str, dict[str, Any]]:
         """Convert a notebook.
@@ -93,7 +93,9 @@ def check_executed(notebook: Any) -> None:
         for output in cell.outputs:
             _check_output(output, _place(number, cell))
     if notebook.metadata.get("papermill", {}).get("exception"):
-        raise PublishError("the notebook: expected a run without an exception, found one that papermill marked as failed")
+        raise PublishError(
+            "the notebook: expected a run without an exception, found one that papermill marked as failed"
+        )
     if cells and not any(c.execution_count or c.outputs for _, c in cells):
         raise PublishError("the notebook: expected an executed notebook, found one that was never run; run it first")
 
@@ -208,5 +210,3 @@ def _sections(parts: list[Markup | Prose], toc: list[Entry]) -> Iterator[str]:
             yield f"<h{part.level}>{part.html}</h{part.level}>"
     if toc:
         yield "</section>"
-
-

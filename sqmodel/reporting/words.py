@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Iterable
 from importlib.resources import files
+from typing import Any
 
 import yaml
 
@@ -50,7 +51,7 @@ def plain(value: object) -> Text:
     return Text(zh=str(value), en=str(value))
 
 
-def number(value: float, digits: int = 1) -> str:
+def number(value: Any, digits: int = 1) -> str:
     """A number with a true minus sign; a dash where there is none.
 
     Examples
@@ -64,13 +65,13 @@ def number(value: float, digits: int = 1) -> str:
     return MINUS + shown[1:] if shown.startswith("-") and float(shown.replace(",", "")) != 0 else shown.lstrip("-")
 
 
-def signed(value: float, digits: int = 1) -> str:
+def signed(value: Any, digits: int = 1) -> str:
     """A number with its sign, zero without."""
     shown = number(value, digits)
     return "+" + shown if math.isfinite(value) and float(f"{value:.{digits}f}") > 0 else shown
 
 
-def percent(share: float, digits: int = 0) -> str:
+def percent(share: Any, digits: int = 0) -> str:
     """A share as percent.
 
     Examples
@@ -81,7 +82,7 @@ def percent(share: float, digits: int = 0) -> str:
     return number(100 * share, digits) + "%" if math.isfinite(share) else "–"
 
 
-def coefficient(value: float, digits: int = 2) -> str:
+def coefficient(value: Any, digits: int = 2) -> str:
     """A coefficient below one without the leading zero, as psychologists print it.
 
     Examples
@@ -93,7 +94,7 @@ def coefficient(value: float, digits: int = 2) -> str:
     return shown.replace("0.", ".", 1) if abs(value) < 1 and shown.lstrip(MINUS).startswith("0.") else shown
 
 
-def interval(low: float, high: float, digits: int = 1, *, sign: bool = False) -> Text:
+def interval(low: Any, high: Any, digits: int = 1, *, sign: bool = False) -> Text:
     """Bounds of an interval; with signs they are joined by a word, as a dash would look like a minus."""
     if sign:
         first, last = signed(low, digits), signed(high, digits)

@@ -40,7 +40,7 @@ SIZES = (10, 50, 400)
 ITEMS, DIMENSIONS, DRAWS, LEVEL = 5, 2, 1000, 0.95
 LOADINGS = (0.8, 0.75, 0.7, 0.65, 0.6)
 SYMMETRIC = (-1.8, -1.1, -0.4, 0.4, 1.1, 1.8)
-SKEWED = (-2.3, -1.95, -1.55, -1.1, -0.55, 0.2)
+SKEWED = (-2.2, -1.8, -1.4, -0.95, -0.4, 0.35)
 """Seven answers cut so that the items have the skewness of satisfaction ratings, about -1.1."""
 REACHED = 0.25
 """Share of the sample that comes from the second stratum, half of the population."""

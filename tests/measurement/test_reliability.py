@@ -280,6 +280,14 @@ def test_jackknife_replicates_equal_leaving_groups_out() -> None:
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+def test_an_item_on_which_one_respondent_differs_has_an_omega_with_an_interval() -> None:
+    data = pd.DataFrame(simple_population(4).sample(1, 40, rng=8)[0].astype(float), columns=list("abcd"))
+    data = data.assign(d=np.where(np.arange(40) == data["a"].argmin(), 3.0, 4.0))
+    result = assess_reliability(data, structure={"all": list("abcd")})
+    low, high = result.interval("all", "omega")
+    assert low < result.coefficients.loc["all", "omega"] < high
+
+
 def test_many_respondents_are_left_out_in_groups() -> None:
     data = pd.DataFrame(simple_population(4).sample(1, MOST_REPLICATES + 500, rng=2)[0])
     single = assess_reliability(data.iloc[:MOST_REPLICATES]).intervals["se"].iloc[0]

@@ -41,7 +41,11 @@ def test_simulated_components_have_psychs_mean(dataset):
 @pytest.mark.parametrize("kind", ["components", "factors"])
 @pytest.mark.parametrize("dataset", SURVEYS)
 def test_number_of_factors_equals_psych(dataset, kind):
-    """Equal, but for the bank's fifth factor: within .01 of the quantile, so the draws decide."""
+    """Equal, but for the bank's fifth factor, where the draws decide.
+
+    Its eigenvalue is .4346; the quantile is .4320 by 4,000 draws, with a standard deviation of .005 over sets of 200
+    such as psych's, which came out at 4.
+    """
     reported = reference(dataset)["parallel_analysis"]
     found = parallel_eigenvalues(frame(dataset), draws=500, rng=1)
     number, margin = n_retained(getattr(found.observed, kind), getattr(found.normal, kind))

@@ -1,0 +1,163 @@
+"""Figure: a chart as HTML with its alternative text, its caption and the numbers behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+
+import pandas as pd
+from markupsafe import Markup
+
+from sqmodel.reporting.charts.writer import el
+from sqmodel.reporting.words import number
+from sqmodel.survey.instrument import Text
+
+CODES = {"zh": "zh-CN", "en": "en"}
+COLUMNS = {
+    "label": Text(zh="项目", en="Item"),
+    "series": Text(zh="系列", en="Series"),
+    "quarter": Text(zh="季度", en="Quarter"),
+    "value": Text(zh="数值", en="Value"),
+    "low": Text(zh="区间下限", en="Low"),
+    "high": Text(zh="区间上限", en="High"),
+    "n": Text(zh="样本量", en="n"),
+    "previous": Text(zh="上季", en="Last quarter"),
+    "band_low": Text(zh="预期下限", en="Expected from"),
+    "band_high": Text(zh="预期上限", en="Expected to"),
+    "expectation": Text(zh="期望", en="Expectation"),
+    "performance": Text(zh="感受", en="Performance"),
+    "importance": Text(zh="重要性", en="Importance"),
+    "gap": Text(zh="差距", en="Gap"),
+    "number": Text(zh="序号", en="Number"),
+    "observed": Text(zh="实际数据", en="Observed"),
+    "simulated": Text(zh="随机数据", en="Simulated"),
+    "note": Text(zh="说明", en="Note"),
+}
+_BOUNDS = {"low": Text(zh="下限", en="low"), "high": Text(zh="上限", en="high")}
+SHOW = Text(zh="查看数字", en="Show the numbers")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the four drawings of a chart."""
+
+    language: str
+    width: float
+    narrow: bool
+
+    @property
+    def size(self) -> float:
+        """Font size of labels; the narrow drawing may be shown at nine tenths of its width."""
+        return 14.0 if self.narrow else 13.5
+
+    @property
+    def small(self) -> float:
+        """Smallest font size: at least 11 px at every width at which the drawing is shown."""
+        return 12.5 if self.narrow else 12.0
+
+
+WIDTHS = {"w": 720.0, "n": 320.0}
+VARIANTS = tuple(Variant(g, w, k == "n") for g in CODES for k, w in WIDTHS.items())
+Drawing = tuple[Markup, float]
+"""What a chart draws, and its height."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart of a page.
+
+    Parameters
+    ----------
+    name : str
+        Its id on the page.
+    html : str
+        A ``<figure>`` with four drawings: Chinese and English, wide and narrow.
+    alt : Text
+        What the chart shows, in words, for those who do not see it.
+    caption : Text
+        What stands below it, with n.
+    data : DataFrame
+        The numbers behind it, unrounded.
+    digits : int
+        Decimals of the numbers shown.
+    """
+
+    name: str
+    html: str
+    alt: Text
+    caption: Text
+    data: pd.DataFrame
+    digits: int = 1
+
+    def __repr__(self) -> str:
+        return f"<Figure {self.name}: {self.alt['en']}>"
+
+    def _repr_html_(self) -> str:
+        caption = f"<figcaption>{both(self.caption)}</figcaption>"
+        table = f"<details><summary>{both(SHOW)}</summary>{data_table(self.data, self.digits)}</details>"
+        return f"{self.html.removesuffix('</figure>')}{caption}{table}</figure>"
+
+
+def both(text: Text) -> Markup:
+    """A text in both languages, escaped; the page shows one."""
+    if text["zh"] == text["en"]:
+        return Markup(escape(text["zh"]))
+    return Markup("").join(el("span", text[g], lang=code) for g, code in CODES.items())
+
+
+def assemble(
+    name: str,
+    draw: Callable[[Variant], Drawing],
+    *,
+    alt: Text,
+    caption: Text,
+    data: pd.DataFrame,
+    digits: int = 1,
+) -> Figure:
+    """Draw a chart in its four variants."""
+    drawings = Markup("").join(_svg(v, draw(v), alt) for v in VARIANTS)
+    html = str(el("figure", drawings, id=f"figure-{name}", class_="chart"))
+    return Figure(name, html, alt, caption, data, digits)
+
+
+def _svg(variant: Variant, drawing: Drawing, alt: Text) -> Markup:
+    marks, height = drawing
+    return el(
+        "svg", marks, class_="n" if variant.narrow else "w", lang=CODES[variant.language],
+        view_box=f"0 0 {variant.width:.0f} {height:.0f}", role="img", aria_label=alt[variant.language],
+    )  # fmt: skip
+
+
+def data_table(data: pd.DataFrame, digits: int) -> str:
+    """The numbers behind a chart; columns without any number are left out."""
+    names = [c for c in data.columns if not c.endswith("_en") and not data[c].isna().all()]
+    head = "".join(f'<th scope="col"{_right(data, c)}>{both(_title(c))}</th>' for c in names)
+    rows = "".join("<tr>" + "".join(_cell(data, c, i, digits) for c in names) + "</tr>" for i in range(len(data)))
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _title(column: str) -> Text:
+    """Words of a column; ``gap_low`` is put together, an unknown name is shown as it is."""
+    name = column.removesuffix("_zh")
+    if name in COLUMNS:
+        return COLUMNS[name]
+    stem, _, bound = name.rpartition("_")
+    if stem in COLUMNS and bound in _BOUNDS:
+        return Text(**{g: f"{COLUMNS[stem][g]}{' ' if g == 'en' else ''}{_BOUNDS[bound][g]}" for g in CODES})
+    return Text(zh=name, en=name)
+
+
+def _right(data: pd.DataFrame, column: str) -> str:
+    return ' class="r"' if pd.api.types.is_numeric_dtype(data[column]) else ""
+
+
+def _cell(data: pd.DataFrame, column: str, row: int, digits: int) -> str:
+    value = data[column].iloc[row]
+    if column.endswith("_zh"):
+        other = data[column.removesuffix("_zh") + "_en"].iloc[row]
+        return "<td>–</td>" if pd.isna(value) else f"<td>{both(Text(zh=str(value), en=str(other)))}</td>"
+    if not pd.api.types.is_numeric_dtype(data[column]):
+        return f"<td>{'–' if pd.isna(value) else escape(str(value))}</td>"
+    whole = column in ("n", "number")
+    return f'<td class="r">{"–" if pd.isna(value) else number(float(value), 0 if whole else digits)}</td>'

@@ -1,0 +1,278 @@
+"""The priority map: how much an item matters against how well it is done."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from markupsafe import Markup
+
+from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
+from sqmodel.reporting.charts.layout import Key, Scale, dot, explain, scale
+from sqmodel.reporting.charts.rows import columns_of, counts_of, labels_of, level_words, missing
+from sqmodel.reporting.charts.writer import el, group, number, path, text_lines, text_width, wrap
+from sqmodel.result import Estimate
+from sqmodel.survey.instrument import Text
+
+IMPORTANCE = Text(zh="重要性 →", en="Importance →")
+PERFORMANCE = Text(zh="↑ 表现", en="↑ Performance")
+MEAN = Text(zh="平均", en="mean")
+QUADRANTS = {
+    (0, 1): Text(zh="保持即可", en="Maintain"),
+    (1, 1): Text(zh="继续保持优势", en="Keep up the good work"),
+    (0, 0): Text(zh="次要", en="Low priority"),
+    (1, 0): Text(zh="优先改进", en="Improve first"),
+}
+FIRST = Text(zh="先做", en="do first")
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A thing to be good at: how much it matters, how well it is done."""
+
+    label: Text
+    importance: Estimate
+    performance: Estimate
+    highlight: bool = False
+
+
+def priority_map(
+    name: str,
+    points: Sequence[Point],
+    *,
+    alt: Text,
+    caption: Text,
+    x_title: Text = IMPORTANCE,
+    y_title: Text = PERFORMANCE,
+) -> Figure:
+    """Importance across, performance upwards, the means as lines, what to improve first at the lower right.
+
+    Parameters
+    ----------
+    name : str
+        Id of the figure.
+    points : sequence of Point
+        A point gets its label where there is room, else a number that is explained beneath: no label hides another.
+    alt, caption : Text
+        What the chart shows in words; what stands below it, with n.
+    x_title, y_title : Text
+        What the axes measure.
+
+    Returns
+    -------
+    Figure
+    """
+    shown = [p for p in points if not missing(p.importance) and not missing(p.performance)]
+    data = pd.DataFrame(
+        {
+            "number": range(1, len(shown) + 1),
+            **labels_of([p.label for p in shown]),
+            **columns_of([p.importance for p in shown], "importance"),
+            **columns_of([p.performance for p in shown], "performance"),
+            "n": counts_of([p.performance for p in shown]),
+        }
+    )
+    estimates = [p.performance for p in shown]
+
+    def draw(variant: Variant) -> Drawing:
+        plot = _plot(data, variant, (x_title, y_title))
+        crosses = Markup("").join(_cross(p, plot) for p in shown)
+        dots = Markup("").join(_dot(p, plot) for p in shown)
+        labels, numbered = _labels(shown, plot)
+        keys = [
+            Key(lambda x, y: dot(x + 9, y, "o", 5), FIRST),
+            Key(_cross_key, level_words(estimates)),
+            Key(lambda x, y: el("path", d=path([(x, y), (x + 18, y)]), class_="sm", stroke_dasharray="4 3"), MEAN),
+        ]
+        line, bottom = explain(keys, variant, plot.bottom + 20)
+        listed, height = _list(numbered, variant, bottom)
+        return _ground(plot) + crosses + dots + labels + line + listed, height
+
+    return assemble(name, draw, alt=alt, caption=caption, data=data, digits=2)
+
+
+def _cross_key(x: float, y: float) -> Markup:
+    return el("path", d=f"M{x:.0f},{y:.0f}h18m-9,-6v12", class_="sb", stroke_width=1, opacity=0.6)
+
+
+@dataclass(frozen=True)
+class _Plot:
+    variant: Variant
+    x: Scale
+    y: Scale
+    means: tuple[float, float]
+    titles: tuple[Text, Text]
+
+    @property
+    def bottom(self) -> float:
+        return self.y.start
+
+    def at(self, point: Point) -> tuple[float, float]:
+        return self.x(point.importance.value), self.y(point.performance.value)
+
+
+def _plot(data: pd.DataFrame, variant: Variant, titles: tuple[Text, Text]) -> _Plot:
+    height = 300.0 if variant.narrow else 420.0
+    values = {k: [v for c in (k, f"{k}_low", f"{k}_high") for v in data[c]] for k in ("importance", "performance")}
+    y = scale(values["performance"], height + 24, 24, most=7)
+    left = max(text_width(y.label(t), variant.small) for t in y.ticks) + 8
+    x = scale(values["importance"], left, variant.width - 4, most=5 if variant.narrow else 8)
+    means = (float(data["importance"].mean()), float(data["performance"].mean()))
+    return _Plot(variant, x, y, means, titles)
+
+
+def _ground(plot: _Plot) -> Markup:
+    """Axes, the lines of the means, the words of the quadrants; the one to improve is tinted."""
+    x, y, v = plot.x, plot.y, plot.variant
+    mean_x, mean_y = x(plot.means[0]), y(plot.means[1])
+    tint = el("rect", x=mean_x, y=mean_y, width=x.end - mean_x, height=y.start - mean_y, class_="fo", opacity=0.1)
+    frame = el(
+        "path", d=f"M{number(x.start)},{number(y.end)}V{number(y.start)}H{number(x.end)}", class_="sl", fill="none"
+    )
+    cross = f"M{number(mean_x)},{number(y.end)}V{number(y.start)}M{number(x.start)},{number(mean_y)}H{number(x.end)}"
+    means = el("path", d=cross, class_="sm", stroke_dasharray="4 3")
+    ticks = [el("text", x.label(t), x=x(t), y=y.start + 16, text_anchor="middle") for t in x.ticks[:-1]]
+    ticks += [el("text", y.label(t), x=x.start - 6, y=y(t) + 4, text_anchor="end") for t in y.ticks]
+    ticks.append(el("text", plot.titles[0][v.language], x=x.end, y=y.start + 16, text_anchor="end"))
+    ticks.append(el("text", plot.titles[1][v.language], x=0, y=y.end - 10))
+    return tint + frame + means + group(*ticks, class_="fm", font_size=v.small) + _quadrants(plot)
+
+
+def _corner(plot: _Plot, key: tuple[int, int]) -> tuple[float, float, str, str]:
+    """Where the words of a quadrant stand: x, baseline, anchor, words."""
+    right, upper = key
+    x = plot.x.end - 6 if right else plot.x.start + 6
+    y = plot.y.end + 14 if upper else plot.y.start - 8
+    return x, y, "end" if right else "start", QUADRANTS[key][plot.variant.language]
+
+
+def _quadrants(plot: _Plot) -> Markup:
+    found = Markup("")
+    for key in QUADRANTS:
+        x, y, anchor, words = _corner(plot, key)
+        hot = key == (1, 0)
+        weight = 700 if hot else None
+        tone = "fo" if hot else "fm"
+        size = plot.variant.small
+        found += el("text", words, x=x, y=y, text_anchor=anchor, class_=tone, font_size=size, font_weight=weight)
+    return found
+
+
+def _tone(point: Point) -> str:
+    return "o" if point.highlight else "b"
+
+
+def _cross(point: Point, plot: _Plot) -> Markup:
+    x, y = plot.at(point)
+    found = ""
+    if math.isfinite(point.importance.low + point.importance.high):
+        low, high = plot.x(point.importance.low), plot.x(point.importance.high)
+        found += f"M{number(low)},{number(y)}H{number(high)}"
+    if math.isfinite(point.performance.low + point.performance.high):
+        low, high = plot.y(point.performance.low), plot.y(point.performance.high)
+        found += f"M{number(x)},{number(low)}V{number(high)}"
+    if not found:
+        return Markup("")
+    return el("path", d=found, class_=f"s{_tone(point)}", stroke_width=1, opacity=0.6 if point.highlight else 0.3)
+
+
+def _dot(point: Point, plot: _Plot) -> Markup:
+    x, y = plot.at(point)
+    return el("circle", cx=x, cy=y, r=5.5 if point.highlight else 4, class_=f"f{_tone(point)} sw")
+
+
+def _labels(points: Sequence[Point], plot: _Plot) -> tuple[Markup, list[tuple[int, Point]]]:
+    """Labels beside their points where nothing is in the way; the others get a number, and are returned."""
+    v = plot.variant
+    taken = [_around(*plot.at(p)) for p in points]
+    for key in QUADRANTS:
+        x, y, anchor, words = _corner(plot, key)
+        width = text_width(words, v.small)
+        left = x - width if anchor == "end" else x
+        taken.append((left, y - v.small, left + width, y + 3))
+    found, numbered = Markup(""), []
+    order = sorted(enumerate(points, start=1), key=lambda p: not p[1].highlight)
+    for i, point in order:
+        full = wrap(point.label[v.language], 92.0 if v.narrow else 150.0, v.small)
+        short = [str(i)]
+        for lines in [full, short] if len(full) <= 2 else [short]:
+            place = _place(lines, plot.at(point), plot, taken)
+            if place is not None or lines is short:
+                break
+        if lines is short:
+            numbered.append((i, point))
+        box = place or _beside(lines, plot.at(point), 0.0, 7.0, v)
+        taken.append(box)
+        found += _label(lines, box, point, plot)
+    return found, sorted(numbered)
+
+
+def _around(x: float, y: float) -> Box:
+    return x - 5, y - 5, x + 5, y + 5
+
+
+def _beside(lines: Sequence[str], at: tuple[float, float], angle: float, far: float, variant: Variant) -> Box:
+    """The box of a label that touches a circle of radius `far` around its point, in the direction `angle`."""
+    width = max(text_width(t, variant.small) for t in lines) + 2
+    height = len(lines) * variant.small * 1.25
+    cx = at[0] + math.cos(angle) * (far + width / 2)
+    cy = at[1] - math.sin(angle) * (far + height / 2)
+    return cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2
+
+
+def _directions() -> Iterator[tuple[float, float]]:
+    """Where a label may go, best first: right, left, above, below, then the diagonals, near before far."""
+    order = (0, 4, 2, 6, 1, 7, 3, 5)
+    for far, eighth in itertools.product((7.0, 12.0, 20.0), order):
+        yield eighth * math.pi / 4, far
+
+
+def _place(lines: Sequence[str], at: tuple[float, float], plot: _Plot, taken: Sequence[Box]) -> Box | None:
+    for angle, far in _directions():
+        box = _beside(lines, at, angle, far, plot.variant)
+        inside = box[0] >= plot.x.start + 2 and box[2] <= plot.variant.width and box[1] >= plot.y.end - 4
+        if inside and box[3] <= plot.y.start - 2 and not any(_overlap(box, other) for other in taken):
+            return box
+    return None
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _label(lines: Sequence[str], box: Box, point: Point, plot: _Plot) -> Markup:
+    """The words, with a thin leader where they stand apart from their point."""
+    v, (x, y) = plot.variant, plot.at(point)
+    near = min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3])
+    far = math.dist(near, (x, y)) > 13
+    leader = el("path", d=path([(x, y), near]), class_="sm", stroke_width=0.8) if far else Markup("")
+    middle = (box[0] + box[2]) / 2
+    return leader + text_lines(
+        lines, x=middle, y=box[1] + v.small, size=v.small, text_anchor="middle",
+        class_="halo fo" if point.highlight else "halo", font_weight=700 if point.highlight else None,
+    )  # fmt: skip
+
+
+def _list(numbered: Sequence[tuple[int, Point]], variant: Variant, top: float) -> tuple[Markup, float]:
+    """What the numbers mean, in columns."""
+    if not numbered:
+        return Markup(""), top
+    columns = 1 if variant.narrow else 3
+    width = variant.width / columns - 12
+    entries = [(i, wrap(p.label[variant.language], width - 26, variant.small), p) for i, p in numbered]
+    per = math.ceil(len(entries) / columns)
+    found, bottom = Markup(""), top
+    for c in range(columns):
+        y = top + 18
+        for i, lines, point in entries[c * per : (c + 1) * per]:
+            x, tone = c * (width + 12), "fo" if point.highlight else "fm"
+            found += el("text", str(i), x=x + 18, y=y, text_anchor="end", font_weight=700, class_=tone)
+            found += text_lines(lines, x=x + 26, y=y, size=variant.small, class_=tone)
+            y += len(lines) * 16 + 4
+        bottom = max(bottom, y - 8)
+    return group(found, font_size=variant.small), bottom

@@ -1,0 +1,350 @@
+"""Charts in rows: intervals, gaps between expectation and performance, distributions of answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from markupsafe import Markup
+
+from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
+from sqmodel.reporting.charts.layout import (
+    Key,
+    RowText,
+    Scale,
+    axis,
+    band,
+    dot,
+    explain,
+    hollow,
+    lay_rows,
+    scale,
+    whisker,
+)
+from sqmodel.reporting.charts.writer import el, text_width
+from sqmodel.reporting.words import interval, number, percent, signed
+from sqmodel.result import Estimate
+from sqmodel.survey.instrument import Text
+
+TOO_FEW = Text(zh="样本不足", en="too few answers")
+NOW = Text(zh="本季", en="this quarter")
+BEFORE = Text(zh="上季", en="last quarter")
+EXPECTED = Text(zh="预期范围", en="expected range")
+EXPECTATION = Text(zh="期望", en="expectation")
+PERFORMANCE = Text(zh="感受", en="performance")
+LONG_SCALE = 7
+BAR = 22.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of an interval chart; without an estimate it says why: too few answers, or the note."""
+
+    label: Text
+    estimate: Estimate | None = None
+    previous: float | None = None
+    band: tuple[float, float] | None = None
+    highlight: bool = False
+    note: Text | None = None
+    heading: bool = False
+
+
+@dataclass(frozen=True)
+class GapRow:
+    """A row of a gap chart: performance, expectation, and performance less expectation."""
+
+    label: Text
+    performance: Estimate | None
+    expectation: Estimate | None
+    gap: Estimate | None
+    highlight: bool = False
+    note: Text | None = None
+
+
+@dataclass(frozen=True)
+class DistributionRow:
+    """Shares of the answers to one item, in the order of the categories, summing to 1; None where withheld."""
+
+    label: Text
+    shares: tuple[float, ...] | None
+    n: int = 0
+    highlight: bool = False
+
+
+def missing(estimate: Estimate | None) -> bool:
+    """Whether there is no number to draw."""
+    return estimate is None or not math.isfinite(estimate.value)
+
+
+def level_words(estimates: Sequence[Estimate | None]) -> Text:
+    """Name of the intervals, from the first estimate that has one."""
+    level = percent(next((e.level for e in estimates if e is not None), 0.95))
+    return Text(zh=f"{level} 区间", en=f"{level} interval")
+
+
+def columns_of(estimates: Sequence[Estimate | None], prefix: str = "") -> dict[str, list[float]]:
+    """Value and bounds of estimates as columns of a frame."""
+    names = {prefix or "value": "value", f"{prefix}_low".lstrip("_"): "low", f"{prefix}_high".lstrip("_"): "high"}
+    return {k: [math.nan if e is None else getattr(e, v) for e in estimates] for k, v in names.items()}
+
+
+def counts_of(estimates: Sequence[Estimate | None]) -> list[float]:
+    """Cases of each estimate, NaN where not given."""
+    return [math.nan if e is None or not e.n else float(e.n) for e in estimates]
+
+
+def labels_of(labels: Sequence[Text], name: str = "label") -> dict[str, list[str]]:
+    """Labels in both languages as columns of a frame."""
+    return {f"{name}_{g}": [t[g] for t in labels] for g in ("zh", "en")}
+
+
+def interval_chart(
+    name: str,
+    rows: Sequence[Row],
+    *,
+    alt: Text,
+    caption: Text,
+    unit: str = "",
+    digits: int = 1,
+) -> Figure:
+    """Estimates with intervals, a row each; last quarter hollow, the expected range a pale band.
+
+    Parameters
+    ----------
+    name : str
+        Id of the figure.
+    rows : sequence of Row
+        From top to bottom; a heading row only names the rows that follow.
+    alt, caption : Text
+        What the chart shows in words; what stands below it, with n.
+    unit : str
+        Follows every value and tick, such as ``%``.
+    digits : int
+        Decimals of the values.
+
+    Returns
+    -------
+    Figure
+    """
+    shown = [r for r in rows if not r.heading]
+    estimates = [None if missing(r.estimate) else r.estimate for r in shown]
+    bands = [r.band or (math.nan, math.nan) for r in shown]
+    data = pd.DataFrame(
+        {
+            **labels_of([r.label for r in shown]),
+            **columns_of(estimates),
+            "n": counts_of(estimates),
+            "previous": [math.nan if r.previous is None else r.previous for r in shown],
+            "band_low": [b[0] for b in bands],
+            "band_high": [b[1] for b in bands],
+            **_notes(shown, estimates),
+        }
+    )
+
+    def draw(variant: Variant) -> Drawing:
+        texts = [_interval_words(r, variant.language, unit, digits) for r in rows]
+        laid = lay_rows(texts, variant)
+        values = data[["value", "low", "high", "previous", "band_low", "band_high"]].to_numpy().ravel().tolist()
+        where = scale(values, laid.start, laid.end, most=6 if variant.narrow else 9)
+        grid, bottom = axis(laid, where, variant, unit=unit)
+        pairs = zip(rows, laid.middles, strict=True)
+        marks = Markup("").join(_interval_marks(r, y, where) for r, y in pairs if not r.heading)
+        line, height = explain(_interval_keys(shown, estimates), variant, bottom)
+        return grid + marks + laid.texts + line, height
+
+    return assemble(name, draw, alt=alt, caption=caption, data=data, digits=digits)
+
+
+def _notes(rows: Sequence[Row], estimates: Sequence[Estimate | None]) -> dict[str, list[str | None]]:
+    texts = [r.note or (TOO_FEW if e is None else None) for r, e in zip(rows, estimates, strict=True)]
+    return {f"note_{g}": [t[g] if t else None for t in texts] for g in ("zh", "en")}
+
+
+def _interval_words(row: Row, language: str, unit: str, digits: int) -> RowText:
+    label, note = row.label[language], row.note[language] if row.note else ""
+    if row.heading:
+        return RowText(label, heading=True)
+    if row.estimate is None or missing(row.estimate):
+        return RowText(label, detail=note or TOO_FEW[language])
+    e = row.estimate
+    bounds = interval(e.low, e.high, digits)[language] if math.isfinite(e.low + e.high) else ""
+    return RowText(label, number(e.value, digits) + unit, bounds, note, "o" if row.highlight else "b")
+
+
+def _interval_marks(row: Row, y: float, where: Scale) -> Markup:
+    tone = "o" if row.highlight else "b"
+    found = band(where(row.band[0]), where(row.band[1]), y) if row.band else Markup("")
+    if row.estimate is None or missing(row.estimate):
+        return found
+    if math.isfinite(row.estimate.low + row.estimate.high):
+        found += whisker(where(row.estimate.low), where(row.estimate.high), y, tone)
+    now = dot(where(row.estimate.value), y, tone)
+    before = Markup("") if row.previous is None else hollow(where(row.previous), y)
+    # The hollow dot lies beneath: where both coincide, nothing has changed and this quarter counts.
+    return found + before + now
+
+
+def _interval_keys(rows: Sequence[Row], estimates: Sequence[Estimate | None]) -> list[Key]:
+    keys = [
+        Key(lambda x, y: dot(x + 9, y), NOW),
+        Key(lambda x, y: whisker(x + 1, x + 17, y), level_words(estimates)),
+    ]
+    if any(r.previous is not None for r in rows):
+        keys.insert(1, Key(lambda x, y: hollow(x + 9, y), BEFORE))
+    if any(r.band for r in rows):
+        keys.append(Key(lambda x, y: band(x, x + 18, y, 12), EXPECTED))
+    return keys
+
+
+def gap_chart(
+    name: str,
+    rows: Sequence[GapRow],
+    *,
+    alt: Text,
+    caption: Text,
+    unit: str = "",
+    digits: int = 1,
+) -> Figure:
+    """Expectation (hollow) against performance (filled), with the gap and its interval printed.
+
+    Parameters are those of `interval_chart`, with `GapRow` as rows.
+    """
+    data = pd.DataFrame(
+        {
+            **labels_of([r.label for r in rows]),
+            **columns_of([r.expectation for r in rows], "expectation"),
+            **columns_of([r.performance for r in rows], "performance"),
+            **columns_of([r.gap for r in rows], "gap"),
+            "n": counts_of([r.gap for r in rows]),
+        }
+    )
+
+    def draw(variant: Variant) -> Drawing:
+        laid = lay_rows([_gap_words(r, variant.language, unit, digits) for r in rows], variant)
+        values = data[["expectation", "performance"]].to_numpy().ravel().tolist()
+        where = scale(values, laid.start, laid.end, most=6 if variant.narrow else 9)
+        grid, bottom = axis(laid, where, variant, unit=unit)
+        marks = Markup("").join(_gap_marks(r, y, where) for r, y in zip(rows, laid.middles, strict=True))
+        keys = [
+            Key(lambda x, y: dot(x + 9, y), PERFORMANCE),
+            Key(lambda x, y: hollow(x + 9, y, 5.5), EXPECTATION),
+        ]
+        line, height = explain([*keys, _gap_key([r.gap for r in rows])], variant, bottom)
+        return grid + marks + laid.texts + line, height
+
+    return assemble(name, draw, alt=alt, caption=caption, data=data, digits=digits)
+
+
+def _gap_key(gaps: Sequence[Estimate | None]) -> Key:
+    level = level_words(gaps)
+    words = Text(zh=f"差距 = 感受 − 期望（{level['zh']}）", en=f"gap = performance − expectation ({level['en']})")
+    return Key(lambda x, y: whisker(x + 1, x + 17, y, "m", 2), words)
+
+
+def _gap_words(row: GapRow, language: str, unit: str, digits: int) -> RowText:
+    label, note = row.label[language], row.note[language] if row.note else ""
+    if row.gap is None or missing(row.gap):
+        return RowText(label, detail=note or TOO_FEW[language])
+    bounds = interval(row.gap.low, row.gap.high, digits, sign=True)[language]
+    return RowText(label, signed(row.gap.value, digits) + unit, bounds, note, "o" if row.highlight else "b")
+
+
+def _gap_marks(row: GapRow, y: float, where: Scale) -> Markup:
+    if row.performance is None or row.expectation is None or missing(row.performance) or missing(row.expectation):
+        return Markup("")
+    have, want = where(row.performance.value), where(row.expectation.value)
+    tone = "o" if row.highlight else "b"
+    return whisker(have, want, y, tone if row.highlight else "m", 2) + hollow(want, y, 5.5, tone) + dot(have, y, tone)
+
+
+def distribution_chart(
+    name: str,
+    rows: Sequence[DistributionRow],
+    *,
+    categories: Sequence[str],
+    ends: tuple[Text, Text],
+    alt: Text,
+    caption: Text,
+) -> Figure:
+    """How the answers to each item spread over the scale: bars of 100 %, light for the low end, dark for the high.
+
+    Parameters
+    ----------
+    name : str
+        Id of the figure.
+    rows : sequence of DistributionRow
+        From top to bottom.
+    categories : sequence of str
+        Names of the scale's steps, from low to high.
+    ends : pair of Text
+        Words for the lowest and the highest step.
+    alt, caption : Text
+        What the chart shows in words; what stands below it, with n.
+
+    Returns
+    -------
+    Figure
+    """
+    k = len(categories)
+    wrong = [r.label["en"] for r in rows if r.shares is not None and len(r.shares) != k]
+    if wrong:
+        raise ValueError(f"{name}: expected {k} shares a row, found another number in {', '.join(wrong[:5])}")
+    data = pd.DataFrame(labels_of([r.label for r in rows]))
+    for j, category in enumerate(categories):
+        data[f"{category} (%)"] = [math.nan if r.shares is None else 100 * r.shares[j] for r in rows]
+    data["n"] = [float(r.n) if r.n else math.nan for r in rows]
+
+    def draw(variant: Variant) -> Drawing:
+        laid = lay_rows([_distribution_words(r, variant.language) for r in rows], variant)
+        pairs = zip(rows, laid.middles, strict=True)
+        marks = Markup("").join(_bar(r, y, laid.start, laid.end, variant) for r, y in pairs)
+        line, height = explain(_ramp_keys(categories, ends), variant, laid.bottom)
+        return marks + laid.texts + line, height
+
+    return assemble(name, draw, alt=alt, caption=caption, data=data, digits=0)
+
+
+def _distribution_words(row: DistributionRow, language: str) -> RowText:
+    if row.shares is None:
+        return RowText(row.label[language], detail=TOO_FEW[language])
+    return RowText(row.label[language], detail=f"n = {row.n:,}" if row.n else " ", tone="o" if row.highlight else "")
+
+
+def shade(position: int, count: int) -> int:
+    """Which of the seven shades a step of the scale has; short scales use the whole range."""
+    return round(position * 6 / max(count - 1, 1))
+
+
+def _bar(row: DistributionRow, y: float, start: float, end: float, variant: Variant) -> Markup:
+    bars, labels, x = Markup(""), Markup(""), start
+    for j, share in enumerate(row.shares or ()):
+        width = share * (end - start)
+        tone, words = shade(j, len(row.shares or ())), number(100 * share, 0)
+        if share > 0:
+            # Half a pixel of paper between neighbours keeps them apart in print as well.
+            bars += el("rect", x=x + 0.4, y=y - BAR / 2, width=max(width - 0.8, 0.4), height=BAR, class_=f"k{tone}")
+        if width > text_width(words, variant.small) + 5:
+            ink = "q1" if tone > 4 else "q0"
+            labels += el("text", words, x=x + width / 2, y=y + 4.4, class_=ink)
+        x += width
+    return bars + el("g", labels, text_anchor="middle", font_size=variant.small)
+
+
+def _ramp_keys(categories: Sequence[str], ends: tuple[Text, Text]) -> list[Key]:
+    """Every step where the scale is short, else its ends only."""
+    last = len(categories) - 1
+    named = {0: ends[0], last: ends[1]}
+    chosen = range(last + 1) if last < LONG_SCALE else (0, last)
+    return [Key(_swatch(shade(j, last + 1)), _step_words(categories[j], named.get(j))) for j in chosen]
+
+
+def _step_words(category: str, end: Text | None) -> Text:
+    if end is None or end["zh"] == end["en"] == category:
+        return Text(zh=category, en=category)
+    return Text(zh=f"{category} {end['zh']}", en=f"{category} {end['en']}")
+
+
+def _swatch(tone: int) -> Callable[[float, float], Markup]:
+    return lambda x, y: el("rect", x=x, y=y - 6, width=18, height=12, class_=f"k{tone}")

@@ -1,0 +1,220 @@
+"""The scree plot: observed eigenvalues against those of random data, drawn by seaborn for the methods section.
+
+Everything else on the page is hand-written SVG (`sqmodel.reporting.charts.writer` says why). A plot for specialists may come
+from the tool they know; what it writes is brought to the page's rules here: no style attributes, no ids but the
+page's own, colours as class names, text as text.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+import pandas as pd
+from markupsafe import Markup
+
+from sqmodel.errors import ComputationError
+from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
+from sqmodel.reporting.charts.writer import number
+from sqmodel.survey.instrument import Text
+
+SERIES = {
+    "observed": Text(zh="实际数据", en="Observed"),
+    "simulated": Text(zh="随机数据（95% 分位数）", en="Random (95th percentile)"),
+}
+AXES = (Text(zh="因子序号", en="Factor number"), Text(zh="特征值", en="Eigenvalue"))
+INK, MUTE, LINE, BLUE, PAPER = "#1d2733", "#566270", "#e9edf2", "#1f5fa8", "#ffffff"
+CLASSES = {INK: "i", MUTE: "m", LINE: "l", BLUE: "b", PAPER: "w", "#000000": "i"}
+KEPT = ("stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "text-anchor", "font-weight")
+_SVG = "{http://www.w3.org/2000/svg}"
+_HREF = "{http://www.w3.org/1999/xlink}href"
+_NUMBER = re.compile(r"-?\d+\.\d+")
+_FONT = re.compile(r"([\d.]+)px")
+
+
+def scree_plot(
+    eigenvalues: pd.DataFrame,
+    *,
+    alt: Text,
+    caption: Text,
+    name: str = "scree",
+    observed: str = "factors",
+    simulated: str = "factors_normal_quantile",
+) -> Figure:
+    """How many factors the answers hold: eigenvalues above those of random data count.
+
+    Parameters
+    ----------
+    eigenvalues : DataFrame
+        A row each, numbered from 1.
+    alt, caption : Text
+        What the chart shows in words; what stands below it.
+    name : str
+        Id of the figure.
+    observed, simulated : str
+        Columns to draw; the defaults are those of `sqmodel.explore` for the method that decides.
+
+    Returns
+    -------
+    Figure
+    """
+    absent = [c for c in (observed, simulated) if c not in eigenvalues]
+    if absent:
+        raise ComputationError(
+            f"{name}: expected columns {', '.join(absent)}, found {', '.join(map(str, eigenvalues))}"
+        )
+    data = pd.DataFrame(
+        {
+            "number": range(1, len(eigenvalues) + 1),
+            "observed": eigenvalues[observed].to_numpy(dtype=float),
+            "simulated": eigenvalues[simulated].to_numpy(dtype=float),
+        }
+    )
+    return assemble(name, functools.partial(_draw, data, name), alt=alt, caption=caption, data=data, digits=2)
+
+
+def _draw(data: pd.DataFrame, name: str, variant: Variant) -> Drawing:
+    height = 250.0 if variant.narrow else 300.0
+    drawn = _matplotlib(data, variant, height)
+    return tame(drawn, f"{name}-{variant.language}-{'n' if variant.narrow else 'w'}-"), height
+
+
+def _matplotlib(data: pd.DataFrame, variant: Variant, height: float) -> bytes:
+    """Draw with 72 dots an inch, so that a point of matplotlib is a pixel of the page."""
+    import matplotlib as mpl
+    import seaborn as sns
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure as Canvas
+
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "sqmodel", "font.size": variant.small, "path.simplify": False}
+    settings["font.family"] = [_page_font()]
+    with mpl.rc_context(settings):
+        canvas = Canvas(figsize=(variant.width / 72, height / 72), dpi=72)
+        FigureCanvasSVG(canvas)
+        axes = canvas.add_axes((38 / variant.width, 44 / height, 1 - 44 / variant.width, 1 - 74 / height))
+        long = data.melt("number", var_name="series", value_name="eigenvalue")
+        sns.lineplot(
+            long, x="number", y="eigenvalue", hue="series", style="series", errorbar=None, legend=False, ax=axes,
+            palette={"observed": BLUE, "simulated": MUTE}, dashes={"observed": "", "simulated": (3, 2)},
+            markers={"observed": "o", "simulated": "o"}, markersize=7, linewidth=2, markeredgecolor=PAPER,
+        )  # fmt: skip
+        _dress(axes, data, variant)
+        buffer = io.BytesIO()
+        canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return buffer.getvalue()
+
+
+@functools.cache
+def _page_font() -> str:
+    """The page's font, so that matplotlib measures Chinese text with the glyphs that it will be shown in."""
+    import pylopdf_fonts_zh_cn
+    from matplotlib import font_manager
+
+    source = str(pylopdf_fonts_zh_cn.sans_path())
+    font_manager.fontManager.addfont(source)
+    return str(font_manager.FontProperties(fname=source).get_name())
+
+
+def _dress(axes: Any, data: pd.DataFrame, variant: Variant) -> None:
+    """Direct labels, quiet grid, no frame."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_facecolor("none")
+    axes.figure.set_facecolor("none")
+    axes.spines[:].set_visible(False)
+    axes.grid(axis="y", color=LINE, linewidth=1)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, colors=MUTE, pad=6)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8 if variant.narrow else 12))
+    axes.set_xlabel(AXES[0][variant.language], color=MUTE, loc="right")
+    axes.set_ylabel("")
+    axes.text(-0.0, 1.05, AXES[1][variant.language], transform=axes.transAxes, color=MUTE, ha="left")
+    top, span = data[["observed", "simulated"]].max().max(), len(data)
+    first = data.iloc[0]
+    axes.text(
+        1 + 0.03 * span, first["observed"], SERIES["observed"][variant.language], color=BLUE, weight="bold", va="center"
+    )
+    middle = data.iloc[min(span // 2, span - 1)]
+    above = max(middle["observed"], middle["simulated"]) + 0.07 * top
+    axes.text(middle["number"], above, SERIES["simulated"][variant.language], color=MUTE, ha="left")
+
+
+def tame(drawn: bytes, prefix: str) -> Markup:
+    """Bring matplotlib's SVG to the page's rules.
+
+    Parameters
+    ----------
+    drawn : bytes
+        What matplotlib wrote with ``svg.fonttype`` none.
+    prefix : str
+        Begins every id, so that two drawings on a page do not refer to each other's parts.
+
+    Returns
+    -------
+    Markup
+        The inside of the ``<svg>``: no style, no metadata, ids only where something refers to them.
+    """
+    root = ElementTree.fromstring(drawn)
+    for parent in root.iter():
+        for child in list(parent):
+            if child.tag in (f"{_SVG}metadata", f"{_SVG}title") or (child.tag == f"{_SVG}defs" and _only_style(child)):
+                parent.remove(child)
+    used = {v.lstrip("#") for e in root.iter() for k, v in e.items() if k == _HREF}
+    used |= {m for e in root.iter() for v in e.attrib.values() for m in re.findall(r"url\(#([\w-]+)\)", v)}
+    for element in root.iter():
+        _tame_element(element, prefix, used)
+    inside = "".join(ElementTree.tostring(child, encoding="unicode") for child in root)
+    inside = re.sub(r' xmlns(:\w+)?="[^"]*"|ns\d+:', "", inside)
+    return Markup(re.sub(r">\s+<", "><", inside).strip())
+
+
+def _only_style(element: ElementTree.Element) -> bool:
+    return len(element) > 0 and all(child.tag == f"{_SVG}style" for child in element)
+
+
+def _tame_element(element: ElementTree.Element, prefix: str, used: set[str]) -> None:
+    style = element.attrib.pop("style", "")
+    own = element.attrib.pop("id", None)
+    if own in used:
+        element.set("id", prefix + str(own))
+    if _HREF in element.attrib:
+        element.set("href", "#" + prefix + element.attrib.pop(_HREF).lstrip("#"))
+    names = _style_to_attributes(element, style)
+    for key, value in list(element.items()):
+        if key in ("d", "transform", "x", "y", "width", "height"):
+            element.set(key, _NUMBER.sub(lambda m: number(float(m.group())), " ".join(value.split())))
+        if key == "clip-path":
+            # Marks at the edge are cut by matplotlib's clipping, and nothing here lies outside the axes.
+            del element.attrib[key]
+        if key in ("fill", "stroke"):
+            names += _paint(element, key, value)
+    if names:
+        element.set("class", " ".join(dict.fromkeys(names)))
+
+
+def _style_to_attributes(element: ElementTree.Element, style: str) -> list[str]:
+    """Style properties as presentation attributes; returns the class names for colours."""
+    names: list[str] = []
+    for prop in filter(None, (p.strip() for p in style.split(";"))):
+        key, _, value = (p.strip() for p in prop.partition(":"))
+        if key == "font":
+            size = _FONT.search(value)
+            element.set("font-size", number(float(size.group(1))) if size else "12")
+            if re.search(r"\b(bold|700)\b", value):
+                element.set("font-weight", "700")
+        elif key in ("fill", "stroke"):
+            names += _paint(element, key, value)
+        elif key in KEPT:
+            element.set(key, value)
+    return names
+
+
+def _paint(element: ElementTree.Element, key: str, value: str) -> list[str]:
+    element.attrib.pop(key, None)
+    if value in CLASSES:
+        return [key[0] + CLASSES[value]]
+    element.set(key, value)
+    return []

@@ -1,0 +1,259 @@
+"""Charts over the quarters: the trend with its band, and the sparkline of a headline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from markupsafe import Markup
+
+from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
+from sqmodel.reporting.charts.layout import Key, Scale, explain, scale, whisker
+from sqmodel.reporting.charts.rows import columns_of, counts_of, labels_of, level_words, missing
+from sqmodel.reporting.charts.writer import el, group, number, path, text_width
+from sqmodel.reporting.words import interval
+from sqmodel.reporting.words import number as words_number
+from sqmodel.result import Estimate
+from sqmodel.survey.instrument import Text
+
+TOP, LINE = 18.0, 18.0
+
+
+@dataclass(frozen=True)
+class TrendPoint:
+    """A quarter's estimate, None where there is none; `series` names the line where there are several."""
+
+    quarter: str
+    estimate: Estimate | None
+    series: Text | None = None
+    highlight: bool = False
+
+
+def trend_chart(
+    name: str,
+    points: Sequence[TrendPoint],
+    *,
+    alt: Text,
+    caption: Text,
+    unit: str = "",
+    digits: int = 1,
+) -> Figure:
+    """Estimates over the quarters with an interval band; the last value is printed, each line is named at its end.
+
+    Parameters
+    ----------
+    name : str
+        Id of the figure.
+    points : sequence of TrendPoint
+        In order of time within each series; a series is orange where one of its points is highlighted.
+    alt, caption : Text
+        What the chart shows in words; what stands below it, with n.
+    unit : str
+        Follows every value and tick.
+    digits : int
+        Decimals of the values.
+
+    Returns
+    -------
+    Figure
+    """
+    estimates = [None if missing(p.estimate) else p.estimate for p in points]
+    named = labels_of([p.series for p in points if p.series], "series") if all(p.series for p in points) else {}
+    quarters = {"quarter": [p.quarter for p in points]}
+    data = pd.DataFrame({**named, **quarters, **columns_of(estimates), "n": counts_of(estimates)})
+    lines = _lines(points)
+
+    def draw(variant: Variant) -> Drawing:
+        frame = _frame(lines, data, variant, unit, digits)
+        marks = Markup("").join(_line(line, frame, single=len(lines) == 1) for line in lines)
+        words = _ends(lines, frame, variant, unit, digits)
+        keys = [Key(_band_key, level_words(estimates))]
+        explained, height = explain(keys, variant, frame.bottom + 22)
+        return _grid(frame, variant, unit) + marks + words + explained, height
+
+    return assemble(name, draw, alt=alt, caption=caption, data=data, digits=digits)
+
+
+def _band_key(x: float, y: float) -> Markup:
+    return el("rect", x=x, y=y - 6, width=18, height=12, class_="fp") + whisker(x + 1, x + 17, y, "b", 2)
+
+
+def _lines(points: Sequence[TrendPoint]) -> list[list[TrendPoint]]:
+    """The points of each series, in order of appearance."""
+    found: dict[str, list[TrendPoint]] = {}
+    for point in points:
+        found.setdefault(f"{point.series!r}", []).append(point)
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class _Frame:
+    quarters: tuple[str, ...]
+    left: float
+    right: float
+    y: Scale
+    bottom: float
+
+    def x(self, quarter: str) -> float:
+        last = max(len(self.quarters) - 1, 1)
+        return self.left + self.quarters.index(quarter) * (self.right - self.left) / last
+
+
+def _frame(lines: list[list[TrendPoint]], data: pd.DataFrame, variant: Variant, unit: str, digits: int) -> _Frame:
+    values = data[["value", "low", "high"]].to_numpy().ravel().tolist()
+    bottom = TOP + (170.0 if variant.narrow else 210.0)
+    y = scale(values, bottom, TOP, most=6)
+    left = max(text_width(y.label(t) + unit, variant.small) for t in y.ticks) + 16
+    words = [w for line in lines for w in _end_words(line, variant.language, unit, digits)]
+    room = max((text_width(w, variant.size + 1) for w in words), default=0.0) + 14
+    quarters = tuple(sorted({p.quarter for line in lines for p in line}))
+    return _Frame(quarters, left, variant.width - min(room, variant.width * 0.42), y, bottom)
+
+
+def short_quarter(code: str) -> str:
+    """``2026Q3`` as ``26Q3``."""
+    return code[2:] if len(code) == 6 and code[4] == "Q" else code
+
+
+def _grid(frame: _Frame, variant: Variant, unit: str) -> Markup:
+    rules = "".join(f"M{number(frame.left - 8)},{number(frame.y(t))}H{number(frame.right + 8)}" for t in frame.y.ticks)
+    ticks = [
+        el("text", frame.y.label(t) + unit, x=frame.left - 12, y=frame.y(t) + 4, text_anchor="end")
+        for t in frame.y.ticks
+    ]
+    room = text_width("26Q3", variant.small) + 12
+    per = max(1, math.ceil(len(frame.quarters) * room / max(frame.right - frame.left + room, 1)))
+    # Counted from the last quarter, which is the one the report is about.
+    kept = [q for i, q in enumerate(reversed(frame.quarters)) if i % per == 0]
+    times = [el("text", short_quarter(q), x=frame.x(q), y=frame.bottom + 20, text_anchor="middle") for q in kept]
+    return el("path", d=rules, class_="sl", stroke_width=1) + group(
+        *ticks, *times, class_="fm", font_size=variant.small
+    )
+
+
+def _runs(line: Sequence[TrendPoint]) -> list[list[tuple[str, Estimate]]]:
+    """Neighbouring quarters that have a number; a quarter without one breaks the line."""
+    runs: list[list[tuple[str, Estimate]]] = [[]]
+    for point in line:
+        if point.estimate is None or missing(point.estimate):
+            runs.append([])
+        else:
+            runs[-1].append((point.quarter, point.estimate))
+    return [r for r in runs if r]
+
+
+def _line(line: list[TrendPoint], frame: _Frame, *, single: bool) -> Markup:
+    tone = "o" if any(p.highlight for p in line) else "b"
+    found = Markup("")
+    for run in _runs(line):
+        banded = [(q, e) for q, e in run if math.isfinite(e.low + e.high)]
+        if single or tone == "o":
+            edge = [(frame.x(q), frame.y(e.high)) for q, e in banded]
+            edge += [(frame.x(q), frame.y(e.low)) for q, e in reversed(banded)]
+            if len(banded) > 1:
+                found += el("path", d=path(edge, closed=True), class_="fp")
+        if len(banded) == 1 or not single:
+            found += Markup("").join(_upright(frame.x(q), frame.y(e.low), frame.y(e.high), tone) for q, e in banded)
+        at = [(frame.x(q), frame.y(e.value)) for q, e in run]
+        found += el("path", d=path(at), class_=f"s{tone}", fill="none", stroke_width=2.4, stroke_linejoin="round")
+        found += Markup("").join(el("circle", cx=x, cy=y, r=3.2, class_=f"f{tone}") for x, y in at)
+    last = _last(line)
+    if last is not None:
+        found += el("circle", cx=frame.x(last[0]), cy=frame.y(last[1].value), r=5.5, class_=f"f{tone}")
+    return found
+
+
+def _upright(x: float, low: float, high: float, tone: str) -> Markup:
+    return el("path", d=path([(x, low), (x, high)]), class_=f"s{tone}", stroke_width=1.2, opacity=0.5)
+
+
+def _last(line: Sequence[TrendPoint]) -> tuple[str, Estimate] | None:
+    runs = _runs(line)
+    return runs[-1][-1] if runs else None
+
+
+def _end_words(line: Sequence[TrendPoint], language: str, unit: str, digits: int) -> tuple[str, str]:
+    """What stands at the end of a line: its value, and the interval or the series' name."""
+    last = _last(line)
+    if last is None:
+        return "", ""
+    value = words_number(last[1].value, digits) + unit
+    series = line[0].series
+    bounds = interval(last[1].low, last[1].high, digits)[language] if math.isfinite(last[1].low) else ""
+    return (f"{value} {series[language]}", "") if series else (value, bounds)
+
+
+def _ends(lines: list[list[TrendPoint]], frame: _Frame, variant: Variant, unit: str, digits: int) -> Markup:
+    """Values at the ends of the lines, pushed apart where they would overlap."""
+    placed = []
+    for line in lines:
+        last = _last(line)
+        if last is not None:
+            placed.append((frame.y(last[1].value), frame.x(last[0]), line))
+    placed.sort(key=lambda p: p[0])
+    found, floor = Markup(""), -math.inf
+    for y, x, line in placed:
+        y = max(y, floor)
+        value, bounds = _end_words(line, variant.language, unit, digits)
+        tone = "fo" if any(p.highlight for p in line) else "fb"
+        found += el("text", value, x=x + 11, y=y + 5, class_=tone, font_size=variant.size + 1, font_weight=700)
+        if bounds:
+            found += el("text", bounds, x=x + 11, y=y + 5 + LINE, class_="fm", font_size=variant.small)
+        floor = y + LINE
+    return found
+
+
+def sparkline(points: Sequence[float | Estimate | None], *, alt: Text, width: float = 230, height: float = 56) -> str:
+    """A trend as small as a word: the line, its band where the points are estimates, and a dot on the last.
+
+    Parameters
+    ----------
+    points : sequence of float, Estimate or None
+        In order of time; None breaks the line.
+    alt : Text
+        What it shows, in words.
+    width, height : float
+        Size in pixels at which it is meant to be shown.
+
+    Returns
+    -------
+    str
+        One ``<svg>`` for both languages: it holds no words.
+    """
+    known = {i: _bounds(p) for i, p in enumerate(points) if p is not None and math.isfinite(_bounds(p)[0])}
+    every = [v for bounds in known.values() for v in bounds if math.isfinite(v)] or [0.0]
+    low, high = min(every), max(every)
+    span, last = (high - low) or 1.0, max(len(points) - 1, 1)
+
+    def at(i: int, which: int) -> tuple[float, float]:
+        return 6 + i * (width - 12) / last, height - 7 - (known[i][which] - low) / span * (height - 14)
+
+    runs = [r for r in _consecutive(sorted(known)) if r]
+    marks = Markup("")
+    for run in runs:
+        if all(math.isfinite(known[i][1] + known[i][2]) for i in run):
+            edge = [at(i, 2) for i in run] + [at(i, 1) for i in reversed(run)]
+            marks += el("path", d=path(edge, closed=True), class_="fp")
+        marks += el("path", d=path([at(i, 0) for i in run]), class_="sb", fill="none", stroke_width=2)
+    if runs:
+        x, y = at(runs[-1][-1], 0)
+        marks += el("circle", cx=x, cy=y, r=4, class_="fb")
+    label = alt["zh"] if alt["zh"] == alt["en"] else f"{alt['zh']} {alt['en']}"
+    return str(el("svg", marks, class_="spark", view_box=f"0 0 {width:.0f} {height:.0f}", role="img", aria_label=label))
+
+
+def _bounds(point: float | Estimate | None) -> tuple[float, float, float]:
+    if isinstance(point, Estimate):
+        return point.value, point.low, point.high
+    return (math.nan if point is None else float(point)), math.nan, math.nan
+
+
+def _consecutive(numbers: Sequence[int]) -> list[list[int]]:
+    runs: list[list[int]] = [[]]
+    for i in numbers:
+        if runs[-1] and i != runs[-1][-1] + 1:
+            runs.append([])
+        runs[-1].append(i)
+    return runs

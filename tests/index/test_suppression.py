@@ -1,0 +1,96 @@
+"""Suppression: no figure for too few respondents can be had from what is shown."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sqmodel.index.scoring import build_index
+from sqmodel.index.suppression import suppressed
+from tests.index.surveys import measured, quarter
+
+TABLES = st.dictionaries(st.text("abcdefgh", min_size=1, max_size=2), st.integers(1, 60), max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("counts", "unstated", "expected"),
+    [
+        ({"a": 40, "b": 25}, 0, {}),
+        ({"a": 40, "b": 25, "c": 6}, 0, {"c": "too few", "b": "secondary"}),
+        ({"a": 40, "b": 25, "c": 6, "d": 7}, 0, {"c": "too few", "d": "too few"}),
+        ({"a": 40, "b": 25, "c": 6}, 4, {"c": "too few"}),
+        ({"a": 40, "b": 25}, 3, {"b": "secondary"}),
+        ({"a": 40}, 3, {"a": "secondary"}),
+        ({"a": 40, "b": 3}, 0, {"b": "too few", "a": "secondary"}),
+        ({"a": 40, "b": 25}, 10, {}),
+        ({"a": 10, "b": 10, "c": 9}, 0, {"c": "too few", "a": "secondary"}),
+        ({}, 0, {}),
+    ],
+)
+def test_worked_examples(counts: dict[str, int], unstated: int, expected: dict[str, str]) -> None:
+    assert suppressed(counts, unstated, 10) == expected
+
+
+@settings(max_examples=300)
+@given(TABLES, st.integers(0, 30), st.integers(1, 20))
+def test_nobody_can_subtract_down_to_too_few(counts: dict[str, int], unstated: int, minimum_n: int) -> None:
+    """Every difference between the total and some of the groups shown counts enough respondents, or nobody."""
+    hidden = suppressed(counts, unstated, minimum_n)
+    shown = [n for g, n in counts.items() if g not in hidden]
+    total = unstated + sum(counts.values())
+    assert all(n >= minimum_n for n in shown)
+    for size in range(1, len(shown) + 1):
+        for chosen in itertools.combinations(shown, size):
+            rest = total - sum(chosen)
+            assert rest == 0 or rest >= minimum_n
+
+
+@settings(max_examples=200)
+@given(TABLES, st.integers(0, 30), st.integers(1, 20))
+def test_no_more_is_hidden_than_needed(counts: dict[str, int], unstated: int, minimum_n: int) -> None:
+    hidden = suppressed(counts, unstated, minimum_n)
+    secondary = [g for g, why in hidden.items() if why == "secondary"]
+    small = {g for g, n in counts.items() if n < minimum_n}
+    assert {g for g, why in hidden.items() if why == "too few"} == small
+    if secondary:
+        assert 0 < unstated + sum(counts[g] for g in small) < minimum_n
+    if len(secondary) > 1:
+        earlier = unstated + sum(counts[g] for g in hidden if g != secondary[-1])
+        assert earlier < minimum_n
+
+
+@given(TABLES, st.integers(0, 30), st.randoms(use_true_random=False))
+def test_order_of_groups_does_not_matter(counts: dict[str, int], unstated: int, random: object) -> None:
+    order = list(counts)
+    random.shuffle(order)  # type: ignore[attr-defined]
+    assert suppressed(counts, unstated, 10) == suppressed({g: counts[g] for g in order}, unstated, 10)
+
+
+def test_suppressed_rows_of_the_index_hold_no_figure() -> None:
+    frame = quarter(60, 1)
+    frame["branch"] = np.repeat(["a", "b", "c"], [35, 19, 6])
+    groups = build_index(measured(frame), draws=50, rng=1).groups
+    rows = groups[groups["group"] == "branch"].set_index("value")
+    assert rows["suppressed"].to_dict() == {"a": "", "b": "secondary", "c": "too few"}
+    assert rows.loc[["b", "c"]].drop(columns=["group", "suppressed"]).isna().all(axis=None)
+    assert rows.loc["a", "n"] == 35
+
+
+def test_difference_from_all_others_is_withheld_where_they_are_too_few() -> None:
+    frame = quarter(60, 1)
+    frame["region"] = np.where(np.arange(60) < 52, "north", None)
+    groups = build_index(measured(frame), draws=50, rng=1).groups
+    assert groups["suppressed"].to_dict() == {0: "secondary"}
+    frame["region"] = np.where(np.arange(60) < 45, "north", None)
+    (row,) = build_index(measured(frame), draws=50, rng=1).groups.to_dict("records")
+    assert row["suppressed"] == ""
+    assert row["difference"] == pytest.approx(row["estimate"] - others(frame))
+
+
+def others(frame: object) -> float:
+    answers = measured(frame).current.keep(np.arange(60) >= 45)  # type: ignore[arg-type]
+    return float(answers.dimension_scores().mean().mean())

@@ -1,0 +1,189 @@
+"""What the page says, from the notebook's own cells: findings follow the data, and noise is called noise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sqmodel.errors import UnfitMeasureError
+from sqmodel.reporting.page import Page
+from sqmodel.reporting.tables import companions
+from tests.oracles import frame, reference
+from tests.reporting.cells import DATA, desk_answers, permuted, run_page
+
+SECTIONS = ("headline", "actions", "dimensions", "expectations", "items", "results", "groups", "trend", "trust",
+            "quality", "provenance")  # fmt: skip
+
+
+def desk(folder: Path, answers: pd.DataFrame, **parameters: object) -> Page:
+    path = folder / "desk.csv"
+    answers.to_csv(path, index=False)
+    given = {"business_line": "desk", "quarter": "2026Q3", "instrument": str(DATA / "second.instrument.yaml")}
+    return run_page(**(given | {"responses": str(path), "draws": 400} | parameters))
+
+
+def title(page: Page, language: str = "en") -> str:
+    return str(page.record().content["page"]["title"][language])
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    return desk(tmp_path_factory.mktemp("desk"), desk_answers(300, seed=4, quarters=("2026Q2", "2026Q3")))
+
+
+def test_a_second_instrument_publishes_without_a_change_of_code(page: Page) -> None:
+    assert page.measure.verdict == "publish"
+    assert title(page).startswith("Service quality index ")
+    assert title(page).endswith("Speed of answer is clearly weakest")
+    assert "did not ask for expectations" in page.expectations().html
+    for name in SECTIONS:
+        assert getattr(page, name)().html
+
+
+def test_the_planted_weakness_is_found_and_acted_on(page: Page) -> None:
+    assert page.priorities.actions
+    assert {page.measure.instrument.item(c).dimension for c in page.priorities.actions} == {"SPEED"}
+    mail = page.index.groups.set_index("value").loc["mail"]
+    assert mail["difference_high"] < 0
+    assert "E-mail (" in page.groups().html
+
+
+def test_permuting_the_answers_changes_title_verdict_and_actions(page: Page, tmp_path: Path) -> None:
+    shuffled = permuted(desk_answers(300, seed=4, quarters=("2026Q2", "2026Q3")), seed=9)
+    with pytest.raises(UnfitMeasureError):
+        desk(tmp_path, shuffled)
+    other = desk(tmp_path, shuffled, accept="to see what noise looks like")
+    assert other.measure.verdict == "reject"
+    assert title(other) != title(page)
+    assert title(other).startswith("The evidence is too weak to publish")
+    assert other.priorities.actions == ()
+    assert "Shown although the checks failed, because: to see what noise looks like" in other.headline().html
+
+
+def test_with_no_differences_nothing_is_sure(tmp_path: Path) -> None:
+    answers = desk_answers(300, seed=12, difference=False, quarters=("2026Q2", "2026Q3"))
+    flat = desk(tmp_path, answers)
+    assert title(flat).endswith("no difference is sure")
+    assert title(flat, "zh").endswith("没有一项差异可以确定")
+    assert "Nothing is sure to come first" in flat.actions().html
+    assert "The dimensions differ by no more than sampling error" in flat.dimensions().html
+    assert "No client group differs" in flat.groups().html
+    assert "within sampling error" in flat.headline().html
+
+
+def test_a_real_change_is_called_real(tmp_path: Path) -> None:
+    answers = desk_answers(300, seed=3, quarters=("2026Q2", "2026Q3"))
+    items = [f"q{i}" for i in range(1, 10)]
+    now = answers["quarter"] == "2026Q3"
+    answers.loc[now, items] = (answers.loc[now, items] + 1).clip(upper=7)
+    risen = desk(tmp_path, answers)
+    assert title(risen).startswith("The index rises to ")
+    assert "more than sampling error, the change is real" in risen.headline().html
+    assert risen.index.change is not None
+    assert risen.index.change.low > 5
+
+
+def test_the_bank_survey_gives_its_known_facts(tmp_path: Path) -> None:
+    known, path = reference("satisfaction_es_bank"), tmp_path / "bank.csv"
+    frame("satisfaction_es_bank").to_csv(path, index=False)
+    page = run_page(business_line="bank", quarter="2026Q3", instrument=str(DATA / "bank.instrument.yaml"),
+                    responses=str(path), exclude=[], draws=200)  # fmt: skip
+    assert page.index.n == 250
+    for scale, facts in known["reliability"].items():
+        row = page.reliability.coefficients.loc[scale]
+        assert row["alpha"] == pytest.approx(facts["alpha_raw_listwise"], abs=1e-6)
+        assert row["omega"] == pytest.approx(facts["omega_cfa1f"], abs=1e-6)
+    assert page.exploration.kmo_overall == pytest.approx(known["kmo"]["overall"], abs=1e-6)
+    assert page.measure.verdict != "reject"
+    assert page.priorities.basis == "index"
+    assert set(page.index.groups["value"]) == {"female", "male"}
+
+
+def test_the_mobile_survey_says_that_loyalty_is_not_measured(tmp_path: Path) -> None:
+    known, path = reference("mobi_ecsi"), tmp_path / "mobi.csv"
+    frame("mobi_ecsi").to_csv(path, index=False)
+    given = {"business_line": "mobi", "quarter": "2026Q3", "instrument": str(DATA / "mobi.instrument.yaml"),
+             "responses": str(path), "exclude": [], "draws": 200}  # fmt: skip
+    with pytest.raises(UnfitMeasureError) as caught:
+        run_page(**given)
+    message = str(caught.value)
+    assert message.startswith("mobi 2026Q3: the answers do not support an index\n")
+    assert "  - alpha of Loyalty: expected at least 0.7, found 0.442 [" in message
+    assert "  - alpha of Expectation: expected at least 0.7, found 0.433 [" in message
+    page = run_page(accept="for the record", **given)
+    loyalty = page.reliability.coefficients.loc["Loyalty"]
+    assert loyalty["alpha"] == pytest.approx(known["reliability"]["Loyalty"]["alpha_raw_listwise"], abs=1e-6)
+    assert loyalty["alpha_standardised"] == pytest.approx(known["reliability"]["Loyalty"]["alpha_std_listwise"], abs=1e-6)
+    assert title(page).startswith("The evidence is too weak to publish an index")
+    text = page.headline().html
+    assert "不宜发布" in text
+    assert "Cronbach&#x27;s alpha (Loyalty) .44 (at least .70 required)" in text
+
+
+def test_small_groups_are_in_no_output(tmp_path: Path) -> None:
+    answers = desk_answers(300, seed=4)
+    few = answers.index[:6]
+    answers.loc[few, "channel"] = "chat"
+    answers = answers.drop(answers.index[(answers["channel"] == "chat") & ~answers.index.isin(few)])
+    page = desk(tmp_path, answers)
+    table = page.index.groups.set_index("value")
+    assert table.loc["chat", "suppressed"] == "too few"
+    assert sorted(table["suppressed"]) == ["", "secondary", "too few"]
+    hidden = table[table["suppressed"] != ""]
+    numbers = hidden.drop(columns=["group", "suppressed"]).to_numpy(float)
+    assert np.isnan(numbers).all()
+    record = json.loads(companions(page.record().content)["results.json"])
+    columns = record["results"]["index"]["groups"]["columns"]
+    for row in record["results"]["index"]["groups"]["data"]:
+        if row[columns.index("suppressed")]:
+            assert [v for v in row[2:] if isinstance(v, float)] == []
+
+
+def test_a_dangerous_text_is_text_everywhere(tmp_path: Path) -> None:
+    answers = desk_answers(200, seed=4)
+    page = desk(tmp_path, answers, title_en="<script>alert(1)</script>", organisation_en="=cmd|' /C calc'!A0")
+    for name in SECTIONS:
+        assert "<script" not in getattr(page, name)().html
+    files = companions(page.record().content)
+    import io
+
+    import openpyxl
+
+    book = openpyxl.load_workbook(io.BytesIO(files["tables.xlsx"]))
+    kinds = {cell.data_type for sheet in book for row in sheet.iter_rows() for cell in row}
+    assert "f" not in kinds
+
+
+def test_a_group_label_that_looks_like_a_formula_is_written_as_text(tmp_path: Path) -> None:
+    import io
+
+    import openpyxl
+    import yaml
+
+    content = yaml.safe_load((DATA / "second.instrument.yaml").read_text(encoding="utf-8"))
+    content["groups"] = [{"code": "channel", "title": "Channel"}]
+    instrument = tmp_path / "open.yaml"
+    instrument.write_text(yaml.safe_dump(content), encoding="utf-8")
+    answers = desk_answers(200, seed=4).replace({"channel": {"mail": "=cmd|' /C calc'!A0", "chat": "<img src=x onerror=alert(1)>"}})
+    page = desk(tmp_path, answers, instrument=str(instrument))
+    assert "<img" not in page.groups().html
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page.groups().html
+    sheet = openpyxl.load_workbook(io.BytesIO(companions(page.record().content)["tables.xlsx"]))["index_groups"]
+    cells = [cell for row in sheet.iter_rows() for cell in row if cell.value == "=cmd|' /C calc'!A0"]
+    assert cells
+    assert {c.data_type for c in cells} == {"s"}
+
+
+def test_the_same_input_gives_the_same_bytes(page: Page, tmp_path: Path) -> None:
+    again = desk(tmp_path, desk_answers(300, seed=4, quarters=("2026Q2", "2026Q3")))
+    assert [getattr(again, n)().html for n in SECTIONS] == [getattr(page, n)().html for n in SECTIONS]
+    first, second = (companions(p.record().content) for p in (page, again))
+    cut = f'"responses": "{tmp_path / "desk.csv"}"'.encode()
+    assert cut in second["results.json"]
+    place = json.loads(first["results.json"])["study"]["responses"].encode()
+    assert first["results.json"].replace(place, b"") == second["results.json"].replace(str(tmp_path / "desk.csv").encode(), b"")
+    assert first["tables.xlsx"] == second["tables.xlsx"]
