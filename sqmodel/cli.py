@@ -184,5 +184,7 @@ def _reporter(progress: Progress, total: int) -> Callable[[Task, str], None]:
 
 def _print_failures(outcomes: list[Outcome]) -> None:
     for outcome in outcomes:
+        for note in outcome.notes:
+            click.echo(f"{outcome.task.name} warns: {note}", err=True)
         if not outcome.published:
             click.echo(f"{outcome.task.name} failed at {outcome.step}: {outcome.cause}", err=True)

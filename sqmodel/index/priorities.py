@@ -132,7 +132,10 @@ def find_priorities(
 
 def _enough(scores: pd.DataFrame, satisfaction: pd.Series) -> bool:
     whole = scores.notna().all(axis=1) & satisfaction.notna()
-    return int(whole.sum()) > 5 * scores.shape[1] and float(np.ptp(satisfaction[whole])) > 0
+    if int(whole.sum()) <= 5 * scores.shape[1] or float(np.ptp(satisfaction[whole])) == 0:
+        return False
+    centred = scores[whole] - scores[whole].mean()
+    return int(np.linalg.matrix_rank(centred.to_numpy(float), tol=1e-6 * len(centred))) == scores.shape[1]
 
 
 def _targets(book: Columns, current: Responses, codes: list[str], level_of: list[Part]) -> list[Part]:
@@ -152,10 +155,18 @@ def _slopes(book: Columns, scores: pd.DataFrame, satisfaction: pd.Series) -> Par
 
     def slopes(t: Totals) -> Totals:
         c = covariance(t)
-        result: Totals = np.linalg.solve(c[..., :-1, :-1], c[..., :-1, -1:])[..., 0]
+        result: Totals = _solve(c[..., :-1, :-1], c[..., :-1, -1:])[..., 0]
         return result
 
     return slopes
+
+
+def _solve(matrices: Totals, targets: Totals) -> Totals:
+    """Solutions of many equations; NaN where a draw has left a dimension without variance."""
+    scale = np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)).prod(axis=-1)
+    singular = np.abs(np.linalg.det(matrices)) <= 1e-12 * scale
+    safe = np.where(singular[..., None, None], np.eye(matrices.shape[-1]), matrices)
+    return np.where(singular[..., None, None], np.nan, np.linalg.solve(safe, targets))
 
 
 def _given(weights: Weights) -> Part:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqmodel.measurement.exploratory import DECIDING
 from sqmodel.measurement.measure import load_criteria
-from sqmodel.reporting import maps
+from sqmodel.reporting import charts
 from sqmodel.reporting.blocks import Block, Cell, badge, both, details, paragraph, table
 from sqmodel.reporting.opening import TONES, ledger_number, scope
 from sqmodel.reporting.words import coefficient, interval, number, percent, plain, say
@@ -36,7 +36,7 @@ def trust(page: Page) -> Block:
 
 def _ledger(page: Page) -> str:
     criteria = load_criteria()
-    headers = [say(k) for k in ("col_evidence", "col_scope", "col_value", "col_criterion", "col_verdict", "col_source")]
+    headers = [say(k) for k in ("col_evidence", "col_scope", "col_value", "col_criterion", "col_verdict")]
     rows = []
     for row in page.measure.ledger.to_dict("records"):
         name = str(row["criterion"])
@@ -51,10 +51,20 @@ def _ledger(page: Page) -> str:
                 Cell(plain(value), right=True),
                 Cell(plain(bound + ledger_number(name, row["threshold"])), right=True),
                 Cell(say(f"verdict_{LEDGER_WORDS[row['verdict']]}"), tone=LEDGER_TONES[row["verdict"]]),
-                Cell(plain(row["source"])),
             ]
         )
-    return table(headers, rows)
+    return table(headers, rows) + details(say("col_source"), _sources(page))
+
+
+def _sources(page: Page) -> str:
+    """Where each threshold comes from."""
+    criteria = load_criteria()
+    found = page.measure.ledger.drop_duplicates("criterion")
+    rows = [
+        [Cell(Text(**criteria[str(name)]["title"])), Cell(plain(source))]
+        for name, source in zip(found["criterion"], found["source"], strict=True)
+    ]
+    return table([say("col_evidence"), say("col_source")], rows)
 
 
 def _reliability(page: Page) -> str:
@@ -86,7 +96,7 @@ def _scree(page: Page) -> str:
     found = page.exploration
     suggested = found.suggestions["n_factors"].astype(int)
     counts = {"factors": str(suggested[DECIDING]), "dimensions": str(len(page.measure.instrument.dimensions))}
-    chart = maps.scree_plot(
+    chart = charts.scree_plot(
         found.eigenvalues,
         alt=say("trust_scree_alt", **counts),
         caption=say("trust_scree_caption", map=str(suggested["MAP"]), **counts),
@@ -129,10 +139,26 @@ def quality(page: Page) -> Block:
     return Block("".join(parts), "quality")
 
 
+KINDS = {
+    "missing": Text(zh="未作答", en="not answered"),
+    "not applicable": Text(zh="选择“不适用”", en="answered not applicable"),
+    "header row skipped": Text(zh="跳过的表头行", en="header row skipped"),
+    "empty record": Text(zh="空白行", en="empty record"),
+    "left out by where": Text(zh="不符合筛选条件", en="left out by the filter"),
+    "unfinished, kept": Text(zh="未答完，予以保留", en="unfinished, kept"),
+    "columns not used": Text(zh="未使用的列", en="columns not used"),
+    "respondent id assigned": Text(zh="补编受访者编号", en="respondent id assigned"),
+    "quarter filled": Text(zh="补填季度", en="quarter filled in"),
+    "blank points read as 0": Text(zh="空白赋分按 0 计", en="blank points read as 0"),
+    "sample weight set to the mean": Text(zh="缺失权重取均值", en="sample weight set to the mean"),
+}
+"""What readers call a change; kinds that are not here are shown as the reader names them."""
+
+
 def _changes(page: Page) -> str:
     headers = [say(k) for k in ("col_kind", "col_column", "col_count")]
     rows = [
-        [Cell(plain(row["kind"])), Cell(plain(row["column"])), Cell(plain(int(row["count"])), right=True)]
+        [Cell(KINDS.get(str(row["kind"]), plain(row["kind"]))), Cell(plain(row["column"])), Cell(plain(int(row["count"])), right=True)]
         for _, row in page.reading.changes.iterrows()
     ]
     return table(headers, rows)
@@ -157,7 +183,6 @@ def provenance(page: Page) -> Block:
     digests = "".join(f"<dt>{both(plain(k))}</dt><dd><code>{v}</code></dd>" for k, v in study.digests().items())
     parts = [paragraph(say("method_say")), f"<dl>{listed}</dl>"]
     parts.append(details(say("item_inputs"), f"<dl>{digests}</dl>"))
-    parts.append(paragraph(say("offline"), "mute"))
     return Block("".join(parts), "provenance")
 
 

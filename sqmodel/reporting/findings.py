@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sqmodel.reporting import figures, maps
+from sqmodel.reporting import charts
 from sqmodel.reporting.blocks import Block, Cell, details, paragraph, table
 from sqmodel.reporting.opening import strongest, weakest
 from sqmodel.reporting.words import coefficient, interval, listed, number, percent, plain, quarter, say, signed
@@ -60,8 +60,8 @@ def dimensions(page: Page) -> Block:
     for code, row in frame.iterrows():
         previous = None if math.isnan(row["previous"]) else float(row["previous"])
         estimate = index.dimension(str(code))
-        rows.append(figures.Row(labels[str(code)], estimate, previous=previous, highlight=code in sure_weak))
-    chart = figures.interval_chart(
+        rows.append(charts.Row(labels[str(code)], estimate, previous=previous, highlight=code in sure_weak))
+    chart = charts.interval_chart(
         "dimensions",
         rows,
         alt=say("dimensions_alt", list=_scored(page, labels, {str(c): v for c, v in frame["estimate"].items()})),
@@ -87,7 +87,7 @@ def expectations(page: Page) -> Block:
         gap = number(sure.loc[widest, "gap"])
         parts = [paragraph(say("gaps_say", dimension=labels[widest], gap=gap, interval=bounds), "say")]
     rows = [
-        figures.GapRow(
+        charts.GapRow(
             labels[str(code)],
             _row_estimate(row, "performance", page, int(row["n"])),
             _row_estimate(row, "expectation", page, int(row["n"])),
@@ -96,7 +96,7 @@ def expectations(page: Page) -> Block:
         )
         for code, row in frame.iterrows()
     ]
-    chart = figures.gap_chart(
+    chart = charts.gap_chart(
         "gaps",
         rows,
         alt=say("gaps_alt", list=_scored(page, labels, {str(c): v for c, v in frame["gap"].items()})),
@@ -139,7 +139,7 @@ def items(page: Page) -> Block:
     }
     parts = [paragraph(say("items_say", **values, **scores), "say"), _distribution(page, list(ordered.index))]
     parts.append(_map(page, names))
-    parts.append(details(say("col_item"), _item_table(page, names)))
+    parts.append(details(say("details_items"), _item_table(page, names)))
     return Block("".join(parts), "items")
 
 
@@ -150,7 +150,7 @@ def _distribution(page: Page, codes: list[str]) -> str:
     scale = instrument.scale
     codes = [c for c in codes if instrument.scale_of(c) == scale]
     rows = [
-        figures.DistributionRow(
+        charts.DistributionRow(
             instrument.item(c).name,
             tuple(float(shares[str(k)][c]) for k in range(scale.minimum, scale.maximum + 1)),
             n=int(counts[c]),
@@ -161,7 +161,7 @@ def _distribution(page: Page, codes: list[str]) -> str:
         scale.anchors.get(scale.minimum, plain(scale.minimum)),
         scale.anchors.get(scale.maximum, plain(scale.maximum)),
     )
-    chart = figures.distribution_chart(
+    chart = charts.distribution_chart(
         "distribution",
         rows,
         categories=[str(k) for k in range(scale.minimum, scale.maximum + 1)],
@@ -178,7 +178,7 @@ def _map(page: Page, names: dict[str, Text]) -> str:
         return ""
     n = page.index.n
     points = [
-        maps.Point(
+        charts.Point(
             names[str(c)],
             _row_estimate(row, "importance", page, n),
             _row_estimate(gaps.loc[str(c)], "performance", page, n),
@@ -188,7 +188,7 @@ def _map(page: Page, names: dict[str, Text]) -> str:
         if not math.isnan(row["importance"])
     ]
     values = {str(c): float(gaps["performance"][c]) for c in candidates.index}
-    chart = maps.priority_map(
+    chart = charts.priority_map(
         "map",
         points,
         alt=say("map_alt", list=_scored(page, names, values)),
@@ -259,10 +259,10 @@ def groups(page: Page) -> Block:
     parts = [paragraph(say("groups_say", list=listed(names)) if names else say("groups_same"), "say")]
     rows = []
     for code in frame["group"].unique():
-        rows.append(figures.Row(instrument.group(code).title, None, heading=True))
+        rows.append(charts.Row(instrument.group(code).title, None, heading=True))
         for _, row in frame[frame["group"] == code].iterrows():
             rows.append(_group_row(page, row))
-    chart = figures.interval_chart(
+    chart = charts.interval_chart(
         "groups",
         rows,
         alt=say("groups_alt"),
@@ -284,11 +284,11 @@ def _group_name(page: Page, row: pd.Series) -> Text:
     return Text(zh=f"{label['zh']}（{shown}）", en=f"{label['en']} ({shown})")
 
 
-def _group_row(page: Page, row: pd.Series) -> figures.Row:
+def _group_row(page: Page, row: pd.Series) -> charts.Row:
     label = page.measure.instrument.group(row["group"]).label(row["value"])
     if row["suppressed"]:
-        return figures.Row(label, None, note=say(row["suppressed"].replace(" ", "_")))
-    return figures.Row(label, _level(page, row), highlight=bool(row["difference_high"] < 0))
+        return charts.Row(label, None, note=say(row["suppressed"].replace(" ", "_")))
+    return charts.Row(label, _level(page, row), highlight=bool(row["difference_high"] < 0))
 
 
 def _difference(page: Page, position: int) -> Text:
@@ -314,21 +314,21 @@ def trend(page: Page) -> Block:
     ends = {"from": number(first["estimate"]), "to": number(last["estimate"])}
     words = say(f"trend_say_{key}", **values) if key == "flat" else say(f"trend_say_{key}", **values, **ends)
     points = [_trend_point(page, row) for _, row in own.iterrows()]
-    chart = maps.trend_chart(
+    chart = charts.trend_chart(
         "trend",
         points,
         alt=say("trend_alt", **values, **ends),
         caption=say("trend_caption", level=percent(page.study.level)),
     )
     return Block(
-        paragraph(words, "say") + chart._repr_html_() + details(say("col_dimension"), _trend_table(page)), "trend"
+        paragraph(words, "say") + chart._repr_html_() + details(say("details_trend"), _trend_table(page)), "trend"
     )
 
 
-def _trend_point(page: Page, row: pd.Series) -> maps.TrendPoint:
+def _trend_point(page: Page, row: pd.Series) -> charts.TrendPoint:
     if math.isnan(row["estimate"]):
-        return maps.TrendPoint(str(row["quarter"]), None)
-    return maps.TrendPoint(str(row["quarter"]), _level(page, row))
+        return charts.TrendPoint(str(row["quarter"]), None)
+    return charts.TrendPoint(str(row["quarter"]), _level(page, row))
 
 
 def _trend_table(page: Page) -> str:

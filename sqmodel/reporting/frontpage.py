@@ -15,8 +15,8 @@ from sqmodel.survey.instrument import Text
 
 VERDICTS = {
     "publish": (Text(zh="可发布", en="Publish"), ""),
-    "reservations": (Text(zh="有保留", en="With reservations"), " w"),
-    "reject": (Text(zh="不宜使用", en="Do not use"), " bad"),
+    "reservations": (Text(zh="有保留地发布", en="With reservations"), " w"),
+    "reject": (Text(zh="不宜发布", en="Do not publish"), " bad"),
 }
 FAILED = Text(zh="未能生成", en="Failed")
 STALE = Text(zh="未更新：显示上次的结果", en="Stale: last good page shown")
@@ -27,6 +27,9 @@ INTRO = Text(
 )
 LINE = Text(zh="条线", en="Line")
 NONE = Text(zh="还没有发布的报告。", en="Nothing has been published yet.")
+SIMULATED = Text(
+    zh="下列条线的数据为程序模拟，仅供演示：", en="The data of these lines are simulated, for demonstration only:"
+)
 NO_PAGE = Text(zh="无", en="none")
 
 
@@ -54,6 +57,8 @@ class IndexEntry:
         ``published``, ``failed`` or ``stale``.
     cause : str
         Why it failed; escaped here.
+    simulated : bool
+        The data were made up for demonstration: the page says so.
     """
 
     line: str
@@ -65,6 +70,7 @@ class IndexEntry:
     headline: Text
     status: str
     cause: str = ""
+    simulated: bool = False
 
 
 def index_page(entries: Sequence[IndexEntry]) -> str:
@@ -92,7 +98,9 @@ def index_page(entries: Sequence[IndexEntry]) -> str:
         f'<div class="wide quarters" tabindex="0"><table><thead><tr><th scope="col">{both(LINE)}</th>{head}'
         f"</tr></thead><tbody>{rows}</tbody></table></div>"
     )
-    return render_page(f'{heading}<p class="mute">{both(INTRO)}</p>{table}', title=TITLE)
+    lines_simulated = list(dict.fromkeys(both(e.title) for e in entries if e.simulated))
+    note = f'<p class="note">{both(SIMULATED)} {" · ".join(lines_simulated)}</p>' if lines_simulated else ""
+    return render_page(f'{heading}<p class="mute">{both(INTRO)}</p>{note}{table}', title=TITLE)
 
 
 def _row(entries: Sequence[IndexEntry | None], quarters: Sequence[str]) -> str:

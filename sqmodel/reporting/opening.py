@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqmodel.measurement.measure import Measure, load_criteria
 from sqmodel.reporting.blocks import Block, Cell, badge, both, details, paragraph, table
-from sqmodel.reporting.maps import sparkline
+from sqmodel.reporting.charts import sparkline
 from sqmodel.reporting.words import coefficient, interval, listed, number, percent, plain, quarter, say, signed
 from sqmodel.survey.instrument import Text
 

@@ -21,13 +21,14 @@ TIMEOUT = 600
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a report: the page's folder, or the step and cause of the failure."""
+    """What became of a report: the page's folder, or the step and cause of the failure; and the cells' warnings."""
 
     task: Task
     folder: Path | None
     step: str = ""
     cause: str = ""
     detail: str = field(default="", repr=False)
+    notes: tuple[str, ...] = ()
 
     @property
     def published(self) -> bool:
@@ -88,11 +89,11 @@ def _make(task: Task, reports: Path, notebook: Path | None, report: Callable[[Ta
         executed = execute(task, notebook or find_notebook(task.root), staging)
         step = "render"
         report(task, step)
-        page, companions = render(executed)
+        page, companions, notes = render(executed)
         step = "publish"
         report(task, step)
         folder = publish_page(reports / task.study.quarter, task.study.business_line, page, companions, staging)
-        return Outcome(task, folder)
+        return Outcome(task, folder, notes=notes)
     except Exception as error:
         return Outcome(task, None, step, cause_of(error), traceback.format_exc())
     finally:
@@ -118,12 +119,13 @@ def execute(task: Task, notebook: Path, staging: Path) -> Any:
     )
 
 
-def render(executed: Any) -> tuple[str, dict[str, bytes]]:
-    """The page and its companion files from an executed notebook."""
+def render(executed: Any) -> tuple[str, dict[str, bytes], tuple[str, ...]]:
+    """The page, its companion files, and the cells' warnings, from an executed notebook."""
     from sqmodel.reporting.publish import SqReportExporter
 
     page, resources = SqReportExporter().from_notebook_node(executed)
-    return page, {str(k): v for k, v in resources.get("outputs", {}).items()}
+    files = {str(k): v for k, v in resources["outputs"].items()}
+    return page, files, tuple(resources["notes"])
 
 
 def cause_of(error: Exception) -> str:

@@ -96,6 +96,7 @@ def write_index(reports: Path, failed: Mapping[str, tuple[Study, str, str]]) -> 
                 headline=study.title,
                 status="failed",
                 cause=f"{step}: {_first_lines(cause)}",
+                simulated=study.simulated,
             )
     page = index_page([entries[name] for name in sorted(entries)])
     scratch = reports / f".{PAGE}.new"
@@ -118,6 +119,7 @@ def _entry(record: dict[str, Any], failure: tuple[Study, str, str] | None) -> In
         headline=Text(**record["page"]["title"]),
         status="published" if failure is None else "stale",
         cause="" if failure is None else f"{failure[1]}: {_first_lines(failure[2])}",
+        simulated=record["simulated"],
     )
 
 

@@ -47,8 +47,8 @@ def listed(parts: Iterable[Text]) -> Text:
 
 
 def plain(value: object) -> Text:
-    """The same text in both languages."""
-    return Text(zh=str(value), en=str(value))
+    """The same text in both languages; a dash where it is empty."""
+    return Text(zh=str(value) or "–", en=str(value) or "–")
 
 
 def number(value: Any, digits: int = 1) -> str:

@@ -78,6 +78,8 @@ class RowText:
     note: str = ""
     tone: str = ""
     heading: bool = False
+    bare: bool = False
+    """No mark belongs to the row, so that a narrow chart need not keep room for one."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _columns(rows: Sequence[RowText], variant: Variant, top: float) -> Rows:
         texts += _value(row, variant, end + GUTTER + value, middle + 5)
         middles.append(middle)
         y += height
-    return Rows(texts, tuple(middles), labels + GUTTER, end, y, tuple(not r.heading for r in rows))
+    return Rows(texts, tuple(middles), labels + GUTTER, end, y, tuple(not (r.heading or r.bare) for r in rows))
 
 
 def _stacked(rows: Sequence[RowText], variant: Variant, top: float) -> Rows:
@@ -138,8 +140,8 @@ def _stacked(rows: Sequence[RowText], variant: Variant, top: float) -> Rows:
         edge = variant.width - (text_width(row.detail, small) + 8.0 if row.detail else 0.0)
         texts += _value(row, variant, edge, y + 15.0 if beside else below - 2.0)
         middles.append(below + 14.0)
-        y = below + (6.0 if row.heading or not (row.value or row.detail) else 34.0)
-    return Rows(texts, tuple(middles), 6.0, variant.width - 6.0, y, tuple(not r.heading for r in rows))
+        y = below + (8.0 if row.heading or row.bare else 34.0)
+    return Rows(texts, tuple(middles), 6.0, variant.width - 6.0, y, tuple(not (r.heading or r.bare) for r in rows))
 
 
 def _words(row: RowText, lines: Sequence[str], notes: Sequence[str], variant: Variant, first: float) -> Markup:

@@ -119,7 +119,7 @@ class _Plot:
 def _plot(data: pd.DataFrame, variant: Variant, titles: tuple[Text, Text]) -> _Plot:
     height = 300.0 if variant.narrow else 420.0
     values = {k: [v for c in (k, f"{k}_low", f"{k}_high") for v in data[c]] for k in ("importance", "performance")}
-    y = scale(values["performance"], height + 24, 24, most=7)
+    y = scale(values["performance"], height + 30, 30, most=7)
     left = max(text_width(y.label(t), variant.small) for t in y.ticks) + 8
     x = scale(values["importance"], left, variant.width - 4, most=5 if variant.narrow else 8)
     means = (float(data["importance"].mean()), float(data["performance"].mean()))
@@ -139,7 +139,7 @@ def _ground(plot: _Plot) -> Markup:
     ticks = [el("text", x.label(t), x=x(t), y=y.start + 16, text_anchor="middle") for t in x.ticks[:-1]]
     ticks += [el("text", y.label(t), x=x.start - 6, y=y(t) + 4, text_anchor="end") for t in y.ticks]
     ticks.append(el("text", plot.titles[0][v.language], x=x.end, y=y.start + 16, text_anchor="end"))
-    ticks.append(el("text", plot.titles[1][v.language], x=0, y=y.end - 10))
+    ticks.append(el("text", plot.titles[1][v.language], x=0, y=12))
     return tint + frame + means + group(*ticks, class_="fm", font_size=v.small) + _quadrants(plot)
 
 

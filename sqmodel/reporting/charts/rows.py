@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
+from sqmodel.reporting.charts import writer
 from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
 from sqmodel.reporting.charts.layout import (
     Key,
+    Rows,
     RowText,
     Scale,
     axis,
@@ -167,7 +169,7 @@ def _interval_words(row: Row, language: str, unit: str, digits: int) -> RowText:
     if row.heading:
         return RowText(label, heading=True)
     if row.estimate is None or missing(row.estimate):
-        return RowText(label, detail=note or TOO_FEW[language])
+        return RowText(label, detail=note or TOO_FEW[language], bare=row.band is None)
     e = row.estimate
     bounds = interval(e.low, e.high, digits)[language] if math.isfinite(e.low + e.high) else ""
     return RowText(label, number(e.value, digits) + unit, bounds, note, "o" if row.highlight else "b")
@@ -246,7 +248,7 @@ def _gap_key(gaps: Sequence[Estimate | None]) -> Key:
 def _gap_words(row: GapRow, language: str, unit: str, digits: int) -> RowText:
     label, note = row.label[language], row.note[language] if row.note else ""
     if row.gap is None or missing(row.gap):
-        return RowText(label, detail=note or TOO_FEW[language])
+        return RowText(label, detail=note or TOO_FEW[language], bare=True)
     bounds = interval(row.gap.low, row.gap.high, digits, sign=True)[language]
     return RowText(label, signed(row.gap.value, digits) + unit, bounds, note, "o" if row.highlight else "b")
 
@@ -298,8 +300,7 @@ def distribution_chart(
 
     def draw(variant: Variant) -> Drawing:
         laid = lay_rows([_distribution_words(r, variant.language) for r in rows], variant)
-        pairs = zip(rows, laid.middles, strict=True)
-        marks = Markup("").join(_bar(r, y, laid.start, laid.end, variant) for r, y in pairs)
+        marks = _bars(rows, k, laid, variant)
         line, height = explain(_ramp_keys(categories, ends), variant, laid.bottom)
         return marks + laid.texts + line, height
 
@@ -308,7 +309,7 @@ def distribution_chart(
 
 def _distribution_words(row: DistributionRow, language: str) -> RowText:
     if row.shares is None:
-        return RowText(row.label[language], detail=TOO_FEW[language])
+        return RowText(row.label[language], detail=TOO_FEW[language], bare=True)
     return RowText(row.label[language], detail=f"n = {row.n:,}" if row.n else " ", tone="o" if row.highlight else "")
 
 
@@ -317,18 +318,28 @@ def shade(position: int, count: int) -> int:
     return round(position * 6 / max(count - 1, 1))
 
 
-def _bar(row: DistributionRow, y: float, start: float, end: float, variant: Variant) -> Markup:
-    bars, labels, x = Markup(""), Markup(""), start
-    for j, share in enumerate(row.shares or ()):
-        width = share * (end - start)
-        tone, words = shade(j, len(row.shares or ())), number(100 * share, 0)
-        if share > 0:
-            # Half a pixel of paper between neighbours keeps them apart in print as well.
-            bars += el("rect", x=x + 0.4, y=y - BAR / 2, width=max(width - 0.8, 0.4), height=BAR, class_=f"k{tone}")
-        if width > text_width(words, variant.small) + 5:
-            ink = "q1" if tone > 4 else "q0"
-            labels += el("text", words, x=x + width / 2, y=y + 4.4, class_=ink)
-        x += width
+def _bars(rows: Sequence[DistributionRow], steps: int, laid: Rows, variant: Variant) -> Markup:
+    """All bars of one step in one path: a page has hundreds of them, four times."""
+    boxes: list[list[str]] = [[] for _ in range(steps)]
+    labels = Markup("")
+    for row, y in zip(rows, laid.middles, strict=True):
+        x, words = laid.start, {"q0": Markup(""), "q1": Markup("")}
+        for j, share in enumerate(row.shares or ()):
+            width, shown = share * (laid.end - laid.start), f"{100 * share:.0f}"
+            # A pixel of paper between neighbours keeps them apart in print as well.
+            if width > 0.1:
+                side = writer.number(max(width - 0.8, 0.4))
+                boxes[j].append(
+                    f"M{writer.number(x)},{writer.number(y - BAR / 2)}h{side}v{writer.number(BAR)}h-{side}z"
+                )
+            if width > text_width(shown, variant.small) + 5:
+                words["q1" if shade(j, steps) > 4 else "q0"] += el("text", shown, x=round(x + width / 2))
+            x += width
+        for ink, texts in words.items():
+            labels += (
+                el("g", texts, class_=ink, transform=f"translate(0,{writer.number(y + 4.4)})") if texts else Markup("")
+            )
+    bars = Markup("").join(el("path", d="".join(d), class_=f"k{shade(j, steps)}") for j, d in enumerate(boxes) if d)
     return bars + el("g", labels, text_anchor="middle", font_size=variant.small)
 
 

@@ -28,7 +28,15 @@ SERIES = {
 AXES = (Text(zh="因子序号", en="Factor number"), Text(zh="特征值", en="Eigenvalue"))
 INK, MUTE, LINE, BLUE, PAPER = "#1d2733", "#566270", "#e9edf2", "#1f5fa8", "#ffffff"
 CLASSES = {INK: "i", MUTE: "m", LINE: "l", BLUE: "b", PAPER: "w", "#000000": "i"}
-KEPT = ("stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "text-anchor", "font-weight")
+KEPT = (
+    "stroke-width",
+    "stroke-dasharray",
+    "stroke-linecap",
+    "stroke-linejoin",
+    "opacity",
+    "text-anchor",
+    "font-weight",
+)
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
 _NUMBER = re.compile(r"-?\d+\.\d+")
@@ -89,7 +97,12 @@ def _matplotlib(data: pd.DataFrame, variant: Variant, height: float) -> bytes:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
 
-    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "sqmodel", "font.size": variant.small, "path.simplify": False}
+    settings: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "sqmodel",
+        "font.size": variant.small,
+        "path.simplify": False,
+    }
     settings["font.family"] = [_page_font()]
     with mpl.rc_context(settings):
         canvas = Canvas(figsize=(variant.width / 72, height / 72), dpi=72)
@@ -134,9 +147,7 @@ def _dress(axes: Any, data: pd.DataFrame, variant: Variant) -> None:
     axes.text(-0.0, 1.05, AXES[1][variant.language], transform=axes.transAxes, color=MUTE, ha="left")
     top, span = data[["observed", "simulated"]].max().max(), len(data)
     first = data.iloc[0]
-    axes.text(
-        1 + 0.03 * span, first["observed"], SERIES["observed"][variant.language], color=BLUE, weight="bold", va="center"
-    )
+    axes.text(1 + 0.03 * span, first["observed"], SERIES["observed"][variant.language], color=BLUE, va="center")
     middle = data.iloc[min(span // 2, span - 1)]
     above = max(middle["observed"], middle["simulated"]) + 0.07 * top
     axes.text(middle["number"], above, SERIES["simulated"][variant.language], color=MUTE, ha="left")

@@ -12,13 +12,13 @@ from markupsafe import Markup
 from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
 from sqmodel.reporting.charts.layout import Key, Scale, explain, scale, whisker
 from sqmodel.reporting.charts.rows import columns_of, counts_of, labels_of, level_words, missing
-from sqmodel.reporting.charts.writer import el, group, number, path, text_width
+from sqmodel.reporting.charts.writer import el, group, number, path, text_lines, text_width, wrap
 from sqmodel.reporting.words import interval
 from sqmodel.reporting.words import number as words_number
 from sqmodel.result import Estimate
 from sqmodel.survey.instrument import Text
 
-TOP, LINE = 18.0, 18.0
+TOP, LINE = 18.0, 19.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def trend_chart(
         marks = Markup("").join(_line(line, frame, single=len(lines) == 1) for line in lines)
         words = _ends(lines, frame, variant, unit, digits)
         keys = [Key(_band_key, level_words(estimates))]
-        explained, height = explain(keys, variant, frame.bottom + 22)
+        explained, height = explain(keys, variant, frame.bottom + 27)
         return _grid(frame, variant, unit) + marks + words + explained, height
 
     return assemble(name, draw, alt=alt, caption=caption, data=data, digits=digits)
@@ -106,10 +106,13 @@ def _frame(lines: list[list[TrendPoint]], data: pd.DataFrame, variant: Variant, 
     bottom = TOP + (170.0 if variant.narrow else 210.0)
     y = scale(values, bottom, TOP, most=6)
     left = max(text_width(y.label(t) + unit, variant.small) for t in y.ticks) + 16
-    words = [w for line in lines for w in _end_words(line, variant.language, unit, digits)]
-    room = max((text_width(w, variant.size + 1) for w in words), default=0.0) + 14
+    words = [w for line in lines for w in _end_words(line, variant, unit, digits)]
+    room = max((text_width(w, variant.size + 1) for w in words), default=0.0)
+    bounds = max(
+        (text_width(_end_bounds(line, variant.language, digits), variant.small) for line in lines), default=0.0
+    )
     quarters = tuple(sorted({p.quarter for line in lines for p in line}))
-    return _Frame(quarters, left, variant.width - min(room, variant.width * 0.42), y, bottom)
+    return _Frame(quarters, left, variant.width - max(room, bounds) - 14, y, bottom)
 
 
 def short_quarter(code: str) -> str:
@@ -174,34 +177,37 @@ def _last(line: Sequence[TrendPoint]) -> tuple[str, Estimate] | None:
     return runs[-1][-1] if runs else None
 
 
-def _end_words(line: Sequence[TrendPoint], language: str, unit: str, digits: int) -> tuple[str, str]:
-    """What stands at the end of a line: its value, and the interval or the series' name."""
+def _end_words(line: Sequence[TrendPoint], variant: Variant, unit: str, digits: int) -> list[str]:
+    """What stands at the end of a line: its value and, where there are several, the series' name."""
     last = _last(line)
     if last is None:
-        return "", ""
-    value = words_number(last[1].value, digits) + unit
-    series = line[0].series
-    bounds = interval(last[1].low, last[1].high, digits)[language] if math.isfinite(last[1].low) else ""
-    return (f"{value} {series[language]}", "") if series else (value, bounds)
+        return []
+    value, series = words_number(last[1].value, digits) + unit, line[0].series
+    most = variant.width * (0.36 if variant.narrow else 0.3)
+    return wrap(f"{value} {series[variant.language]}", most, variant.size + 1) if series else [value]
+
+
+def _end_bounds(line: Sequence[TrendPoint], language: str, digits: int) -> str:
+    last = _last(line)
+    if last is None or line[0].series or not math.isfinite(last[1].low + last[1].high):
+        return ""
+    return interval(last[1].low, last[1].high, digits)[language]
 
 
 def _ends(lines: list[list[TrendPoint]], frame: _Frame, variant: Variant, unit: str, digits: int) -> Markup:
     """Values at the ends of the lines, pushed apart where they would overlap."""
-    placed = []
-    for line in lines:
-        last = _last(line)
-        if last is not None:
-            placed.append((frame.y(last[1].value), frame.x(last[0]), line))
-    placed.sort(key=lambda p: p[0])
+    known = [(line, last) for line in lines if (last := _last(line)) is not None]
+    known.sort(key=lambda pair: -pair[1][1].value)
     found, floor = Markup(""), -math.inf
-    for y, x, line in placed:
-        y = max(y, floor)
-        value, bounds = _end_words(line, variant.language, unit, digits)
+    for line, (when, estimate) in known:
+        x, words = frame.x(when) + 11, _end_words(line, variant, unit, digits)
+        y = max(frame.y(estimate.value), floor)
         tone = "fo" if any(p.highlight for p in line) else "fb"
-        found += el("text", value, x=x + 11, y=y + 5, class_=tone, font_size=variant.size + 1, font_weight=700)
+        found += text_lines(words, x=x, y=y + 5, size=variant.size + 1, class_=tone, font_weight=700)
+        floor = y + len(words) * LINE + 3
+        bounds = _end_bounds(line, variant.language, digits)
         if bounds:
-            found += el("text", bounds, x=x + 11, y=y + 5 + LINE, class_="fm", font_size=variant.small)
-        floor = y + LINE
+            found += el("text", bounds, x=x, y=y + 5 + LINE, class_="fm", font_size=variant.small)
     return found
 
 
