@@ -1,4 +1,4 @@
-"""One thread of linear algebra a process: the matrices are small, and threads that wait for each other slow them down."""
+"""One thread of linear algebra a process: the matrices are small, and threads that wait for each other are slower."""
 
 from __future__ import annotations
 

@@ -20,7 +20,9 @@ from sqmodel.survey.responses import Reading
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4).map(tuple) | st.dictionaries(st.text("abc", min_size=1), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4).map(tuple) | st.dictionaries(st.text("abc", min_size=1), inner, max_size=4)
+    ),
     max_leaves=15,
 )
 CELLS = st.one_of(
@@ -135,7 +137,9 @@ def test_repr_is_one_line() -> None:
 
 def test_html_is_escaped() -> None:
     html = SAMPLE._repr_html_()
-    assert html.startswith("<p><code>&lt;Sample n=3 &lt;b&gt;&gt;</code></p><details open><summary>best items</summary>")
+    assert html.startswith(
+        "<p><code>&lt;Sample n=3 &lt;b&gt;&gt;</code></p><details open><summary>best items</summary>"
+    )
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
     assert "<i>" not in html

@@ -76,8 +76,14 @@ def assess_outcomes(
         compared = bool(previous) and int(values[~now].notna().sum()) >= 2
         if compared:
             parts.append(difference(parts[0], book.mean(values.where(~now))))
-        result = book.bootstrap(parts, units=part.frame["respondent"], strata=quarter_pattern(part.frame), rng=generator,
-                                draws=draws, level=level)  # fmt: skip
+        result = book.bootstrap(
+            parts,
+            units=part.frame["respondent"],
+            strata=quarter_pattern(part.frame),
+            rng=generator,
+            draws=draws,
+            level=level,
+        )
         row = {"n": int(values[now].notna().sum()), "estimate": result.estimate[0], "se": result.se[0]}
         row |= {"low": result.low[0], "high": result.high[0]}
         for name, source in (("change", result.estimate), ("change_low", result.low), ("change_high", result.high)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,15 +24,15 @@ class GroupDifferences(Result):
         groups, n, F, df1, df2, pvalue (Welch), partial eta squared, pvalue_holm (over the dimensions).
     pairs : DataFrame
         dimension, first, second, difference (first minus second), se, pvalue (Games-Howell), hedges_g.
-    left_out : DataFrame
-        group, n: groups below `minimum_n`.
+    left_out : tuple of str
+        Groups that are too small or were to be withheld.
     """
 
     by: str
     n: int
     tests: pd.DataFrame
     pairs: pd.DataFrame
-    left_out: pd.DataFrame
+    left_out: tuple[str, ...]
     settings: dict[str, Any]
 
     def _headline(self) -> str:
@@ -39,7 +40,9 @@ class GroupDifferences(Result):
         return f"by {self.by}, n={self.n}: {sure} of {len(self.tests)} dimensions differ (Welch, Holm)"
 
 
-def assess_group_differences(responses: Responses, by: str, *, minimum_n: int = 10) -> GroupDifferences:
+def assess_group_differences(
+    responses: Responses, by: str, *, minimum_n: int = 10, withhold: Collection[str] = (), post_hoc: float = 1.0
+) -> GroupDifferences:
     """Do the groups of one variable differ in their dimension scores?
 
     Parameters
@@ -49,7 +52,11 @@ def assess_group_differences(responses: Responses, by: str, *, minimum_n: int = 
     by : str
         Grouping variable.
     minimum_n : int
-        Smaller groups are left out, and counted in `left_out`.
+        Smaller groups are left out, and named in `left_out`.
+    withhold : collection of str
+        Groups to leave out besides: those that an index by group suppresses to protect a smaller one.
+    post_hoc : float
+        Pairs are compared in the dimensions whose Holm-adjusted p value is at most this; in all by default.
 
     Raises
     ------
@@ -61,25 +68,34 @@ def assess_group_differences(responses: Responses, by: str, *, minimum_n: int = 
     frame = responses.dimension_scores().assign(group=responses.frame[by])
     frame = frame[frame["group"].notna()]
     counts = frame["group"].value_counts().sort_index()
-    kept = frame[frame["group"].isin(counts.index[counts >= minimum_n])]
+    shown = [str(g) for g in counts.index[counts >= minimum_n] if g not in withhold]
+    kept = frame[frame["group"].isin(shown)]
     if kept["group"].nunique() < 2:
         raise ComputationError(
             f"by {by}: expected at least 2 groups of {minimum_n} respondents, found {kept['group'].nunique()}"
         )
     import pingouin
 
-    tests, pairs = {}, []
+    tests = {}
     for code in responses.instrument.dimension_codes:
         part = kept[[code, "group"]].dropna()
         welch = pingouin.welch_anova(part, dv=code, between="group").iloc[0]
         tests[code] = _welch_row(welch, part)
-        pairs.append(_games_howell(part, code))
     table = pd.DataFrame.from_dict(tests, orient="index")
     table["pvalue_holm"] = pingouin.multicomp(table["pvalue"].to_numpy(), method="holm")[1]
-    small = counts[counts < minimum_n]
-    left_out = pd.DataFrame({"group": small.index, "n": small.to_numpy()})
-    settings = {"minimum_n": minimum_n, "tests": "Welch; Games-Howell; Holm over dimensions", "weighted": False}
-    return GroupDifferences(by, len(kept), table, pd.concat(pairs, ignore_index=True), left_out, settings)
+    differing = table.index[table["pvalue_holm"] <= post_hoc]
+    pairs = [_games_howell(kept[[code, "group"]].dropna(), code) for code in differing]
+    settings = {"minimum_n": minimum_n, "tests": "Welch; Games-Howell; Holm over dimensions", "weighted": False,
+                "post_hoc": post_hoc}  # fmt: skip
+    left_out = tuple(str(g) for g in counts.index if g not in shown)
+    return GroupDifferences(by, len(kept), table, _joined(pairs), left_out, settings)
+
+
+PAIR_COLUMNS = ["dimension", "first", "second", "difference", "se", "pvalue", "hedges_g"]
+
+
+def _joined(pairs: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(pairs, ignore_index=True) if pairs else pd.DataFrame(columns=PAIR_COLUMNS)
 
 
 def _welch_row(welch: pd.Series, part: pd.DataFrame) -> dict[str, Any]:
@@ -129,7 +145,8 @@ class Agreement(Result):
 
     def _headline(self) -> str:
         row = self.table.loc["ICC2"]
-        return f"{self.targets} targets, {self.raters} raters: ICC2 {row['estimate']:.3f} [{row['low']:.2f}, {row['high']:.2f}]"
+        bounds = f"[{row['low']:.2f}, {row['high']:.2f}]"
+        return f"{self.targets} targets, {self.raters} raters: ICC2 {row['estimate']:.3f} {bounds}"
 
 
 FORMS = {"ICC(1,1)": "ICC1", "ICC(A,1)": "ICC2", "ICC(C,1)": "ICC3",

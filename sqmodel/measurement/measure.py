@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -106,6 +107,13 @@ def describe(row: Mapping[str, Any]) -> str:
     return f"{row['criterion']}{scope}: expected {bound} {row['threshold']:g}, found {row['value']:.3f}{interval}"
 
 
+@functools.cache
+def _shipped_criteria() -> dict[str, dict[str, Any]]:
+    text = files("sqmodel.measurement").joinpath("criteria.yaml").read_text(encoding="utf-8")
+    criteria: dict[str, dict[str, Any]] = yaml.safe_load(text)["criteria"]
+    return criteria
+
+
 def load_criteria(overrides: Overrides | None = None) -> dict[str, dict[str, Any]]:
     """The criteria shipped with sqmodel, with thresholds replaced where `overrides` says so.
 
@@ -119,8 +127,7 @@ def load_criteria(overrides: Overrides | None = None) -> dict[str, dict[str, Any
     InputError
         An unknown criterion or key, or a threshold that is no number.
     """
-    text = files("sqmodel.measurement").joinpath("criteria.yaml").read_text(encoding="utf-8")
-    criteria: dict[str, dict[str, Any]] = yaml.safe_load(text)["criteria"]
+    criteria = {name: dict(rule) for name, rule in _shipped_criteria().items()}
     problems = []
     for name, change in (overrides or {}).items():
         if name not in criteria:

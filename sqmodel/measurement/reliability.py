@@ -277,7 +277,7 @@ def _item_statistics(ratings: Ratings) -> pd.DataFrame:
 
 
 def _describe(ratings: Ratings, item: str) -> dict[str, float]:
-    """Moments of one item; skewness and kurtosis as psych::describe has them (type 3: central moments over sd^3, sd^4)."""
+    """Moments of one item; skewness and kurtosis as psych::describe (type 3: central moments over sd^3 and sd^4)."""
     column = ratings.frame[item].to_numpy(float)
     answered = ~np.isnan(column)
     x, weight = column[answered], ratings.weight[answered]

@@ -22,6 +22,7 @@ Statistic = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 _STEP = 1e-30
 _BLOCK = 2_000_000
+_LONG_ROW = 250
 _ROUNDING = 1e-13
 """A variance below this share of the sum of its terms is what rounding leaves of zero."""
 
@@ -98,9 +99,23 @@ def resample_counts(
         for positions in members:
             size = len(positions)
             picked = rng.integers(0, size, (rows, size), dtype=np.int32)
-            picked += np.arange(rows, dtype=np.int32)[:, None] * np.int32(size)
-            counts[:, positions] = np.bincount(picked.ravel(), minlength=rows * size).reshape(rows, size)
+            if size == n:
+                _count(picked, counts)
+            else:
+                counts[:, positions] = _count(picked, np.empty((rows, size)))
         yield counts
+
+
+def _count(picked: npt.NDArray[np.int32], counts: Array) -> Array:
+    """How often each column number occurs in each row; long rows one by one, so that the counts stay in the cache."""
+    rows, size = picked.shape
+    if size > _LONG_ROW:
+        for row, count in zip(picked, counts, strict=True):
+            count[:] = np.bincount(row, minlength=size)
+    else:
+        picked += np.arange(rows, dtype=np.int32)[:, None] * np.int32(size)
+        counts[:] = np.bincount(picked.ravel(), minlength=rows * size).reshape(rows, size)
+    return counts
 
 
 def bootstrap_totals(

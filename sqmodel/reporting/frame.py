@@ -18,7 +18,10 @@ from sqmodel.reporting.fonts import font_face
 from sqmodel.reporting.prose import spans
 from sqmodel.survey.instrument import Text
 
-POLICY = "default-src 'none'; img-src data:; font-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+POLICY = (
+    "default-src 'none'; img-src data:; font-src data:; style-src 'sha256-{digest}'; "
+    "base-uri 'none'; form-action 'none'"
+)
 WORDS = {
     "skip": Text(zh="跳到正文", en="Skip to content"),
     "language": Text(zh="语言", en="Language"),

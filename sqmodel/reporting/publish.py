@@ -75,6 +75,9 @@ class SqReportExporter(Exporter):
 
             files = companions(content.results)
         found["outputs"] = {**(found.get("outputs") or {}), **files}
+        # Where a notebook lies in the working folder, nbconvert's writer would try to make a folder named "".
+        if not found["metadata"].get("path"):
+            found["metadata"]["path"] = "."
         found["notes"] = warnings_of(notebook)
         return _page(content, sorted(files)), found
 
@@ -89,11 +92,11 @@ def check_executed(notebook: Any) -> None:
     """
     cells = [(i, c) for i, c in enumerate(notebook.cells, start=1) if c.cell_type == "code" and c.source.strip()]
     for number, cell in cells:
+        for output in cell.outputs:
+            _check_output(output, _place(number, cell))
         state = cell.metadata.get("papermill", {})
         if state.get("exception") or state.get("status") in ("failed", "running", "pending"):
             raise PublishError(f"{_place(number, cell)}: expected a cell that ran to its end, found one that did not")
-        for output in cell.outputs:
-            _check_output(output, _place(number, cell))
     if notebook.metadata.get("papermill", {}).get("exception"):
         raise PublishError(
             "the notebook: expected a run without an exception, found one that papermill marked as failed"
@@ -143,7 +146,8 @@ def _read(notebook: Any) -> _Content:
 
 def _read_output(output: Any, cell: Any, number: int, content: _Content) -> None:
     if output.output_type == "stream":
-        content.parts.append(_preformatted(output.text))
+        # What went to stderr is for the person who runs the report: see `warnings_of`.
+        content.parts += [_preformatted(output.text)] if output.name == "stdout" else []
         return
     data = output.get("data", {})
     if RESULTS_MIME in data:

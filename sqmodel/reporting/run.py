@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import traceback
@@ -67,6 +68,8 @@ def run(
         In the order of the tasks. A failed report leaves what was published before untouched.
     """
     reports.mkdir(parents=True, exist_ok=True)
+    # Kernels inherit this: several of them, each with a linear algebra thread a core, would only wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // max(workers, 1))))
     bad = failed or {}
     found = {t.name: Outcome(t, None, "check", str(bad[t.name])) for t in tasks if t.name in bad}
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:

@@ -213,14 +213,17 @@ class Study(BaseModel):
             **self.resampling,
         )
 
-    def assess_differences(self, responses: Responses) -> tuple[GroupDifferences, ...]:
-        """Welch tests by every group variable that has at least two groups large enough to show."""
-        enough = [
-            code
-            for code in responses.group_codes
-            if int((responses.frame[code].value_counts() >= self.minimum_n).sum()) >= 2
-        ]
-        return tuple(assess_group_differences(responses, code, minimum_n=self.minimum_n) for code in enough)
+    def assess_differences(self, responses: Responses, index: Index) -> tuple[GroupDifferences, ...]:
+        """Welch tests by every group variable that shows at least two groups; suppressed ones stay out."""
+        table = index.groups
+        found = []
+        for code in dict.fromkeys(table["group"]):
+            own = table[table["group"] == code]
+            hidden = own.loc[own["suppressed"] != "", "value"].tolist()
+            if len(own) - len(hidden) >= 2:
+                options = {"minimum_n": self.minimum_n, "withhold": hidden, "post_hoc": 1 - self.level}
+                found.append(assess_group_differences(responses, code, **options))
+        return tuple(found)
 
     def digests(self) -> dict[str, str]:
         """Sha256 of every input file, by its name in the params."""

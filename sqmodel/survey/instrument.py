@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections import Counter
@@ -278,17 +279,26 @@ def load_instrument(source: str | Path) -> Instrument:
     >>> load_instrument("lending_service").dimension_codes
     ['EXP', 'EFF', 'RSK', 'COM']
     """
-    path = _locate(source)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = _locate(source).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
         raise InstrumentError(str(source), [f"expected YAML in UTF-8, found: {_one_line(error)}"]) from error
+    return _parse(str(source), text)
+
+
+@functools.lru_cache(maxsize=16)
+def _parse(source: str, text: str) -> Instrument:
+    """The instrument of a text; it is frozen, so that one copy serves all who ask again."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InstrumentError(source, [f"expected YAML in UTF-8, found: {_one_line(error)}"]) from error
     if not isinstance(content, dict):
-        raise InstrumentError(str(source), [f"expected a mapping at the top, found {type(content).__name__}"])
+        raise InstrumentError(source, [f"expected a mapping at the top, found {type(content).__name__}"])
     try:
         return Instrument.model_validate(content)
     except ValidationError as error:
-        raise InstrumentError(str(source), _explain(error), "correct the instrument file") from None
+        raise InstrumentError(source, _explain(error), "correct the instrument file") from None
 
 
 def _locate(source: str | Path) -> Path:

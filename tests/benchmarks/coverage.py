@@ -1,21 +1,17 @@
 """How often do the 95 % intervals of the index, alpha and omega cover the truth?
 
-Run as ``python -m tests.benchmarks.coverage [--replications 1000] [--json]``. The truth is the exact population value of
-the discrete items. Weighted: two strata of equal size whose clients differ in satisfaction are reached with unequal
+Run as ``python -m tests.benchmarks.coverage [--replications 1000] [--json]``. The truth is the exact population value
+of the discrete items. Weighted: two strata of equal size whose clients differ in satisfaction are reached with unequal
 probability, so that the unweighted mean is biased and the weights undo it.
 """
 
 from __future__ import annotations
 
-import os
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"
-
 import argparse
 import json
 import math
 import multiprocessing
+import os
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -130,6 +126,7 @@ def check_against_build_index(responses: Responses, seed: int, found: tuple[floa
 def replicate(task: tuple[bool, bool, int, int, int]) -> dict[str, Any]:
     """One chunk of replications of one cell: bounds by coefficient."""
     skewed, weighted, n, first, count = task
+    warnings.simplefilter("ignore", HeywoodWarning)
     here, bounds = world(skewed, weighted), {name: np.full((count, 2), np.nan) for name in COEFFICIENTS}
     method = ""
     for k in range(count):
@@ -148,10 +145,6 @@ def replicate(task: tuple[bool, bool, int, int, int]) -> dict[str, Any]:
     return {"cell": (skewed, weighted, n), "bounds": bounds, "method": method}
 
 
-def _prepare() -> None:
-    warnings.simplefilter("ignore", HeywoodWarning)
-
-
 def measure(replications: int, processes: int) -> list[dict[str, Any]]:
     """Coverage of every cell."""
     cells = [(s, w, n) for s in (False, True) for w in (False, True) for n in SIZES]
@@ -161,7 +154,9 @@ def measure(replications: int, processes: int) -> list[dict[str, Any]]:
         for cell in sorted(cells, key=lambda c: -c[2])
         for first in range(0, replications, chunk)
     ]
-    with multiprocessing.Pool(processes, initializer=_prepare) as pool:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"  # read when the spawned processes import numpy
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
         done = pool.map(replicate, tasks, chunksize=1)
     return [_row(cell, [d for d in done if d["cell"] == cell]) for cell in cells]
 
@@ -196,7 +191,7 @@ def show(rows: list[dict[str, Any]], replications: int, seconds: float) -> None:
     margin = 1.96 * math.sqrt(0.95 * 0.05 / replications)
     print(f"coverage of {LEVEL:.0%} intervals, {replications} replications (Monte Carlo margin {margin:.1%})")
     print(f"target {TARGET[0]:.0%} to {TARGET[1]:.0%} for n >= 50; alpha and omega by the jackknife on log(1 - x)")
-    print(f"{'n':>4} {'skewness':>8} {'weighted':>8} {'index':>7} {'alpha':>7} {'omega':>7}  target  method of the index")
+    print("   n skewness weighted   index   alpha   omega  target  method of the index")
     for row in rows:
         shown = " ".join(f"{row[c]['coverage']:>7.1%}" for c in COEFFICIENTS)
         verdict = ("met" if passed(row) else "MISSED") if row["n"] >= 50 else "-"

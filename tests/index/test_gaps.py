@@ -29,7 +29,7 @@ def test_reliability_of_a_difference_weighs_by_the_variances() -> None:
 
 
 @given(st.floats(0.1, 1), st.floats(0.1, 1), st.floats(0, 0.99), st.floats(0.1, 10))
-def test_reliability_of_a_difference_falls_with_the_correlation(rxx: float, ryy: float, share: float, sx: float) -> None:
+def test_reliability_of_a_difference_falls_with_correlation(rxx: float, ryy: float, share: float, sx: float) -> None:
     rxy = share * math.sqrt(rxx * ryy)
     assert difference_reliability(rxx, ryy, rxy, sx) <= difference_reliability(rxx, ryy, 0, sx) + 1e-9
 

@@ -70,7 +70,8 @@ def test_interval_of_allocation_is_studentised_or_says_otherwise() -> None:
     for weights in (many, few):
         table = weights.table
         assert ((table["low"] < table["weight"]) & (table["weight"] < table["high"])).all()
-        assert table[["low", "high"]].stack().between(0, 1).all()
+        assert table["low"].min() >= 0
+        assert table["high"].max() <= 1
 
 
 def plain_regression(frame: pd.DataFrame) -> np.ndarray:
@@ -131,7 +132,8 @@ def test_everybody_of_one_mind_gets_equal_weights_by_regression() -> None:
 def test_acsi_items_stand_in_for_satisfaction() -> None:
     scale = {"minimum": 1, "maximum": 10}
     outcomes = [{"code": f"acsi{j}", "role": "acsi", "text": "?", "scale": scale} for j in (1, 2, 3)]
-    given_answers = responses(quarter(2, 1), instrument=small(outcomes=outcomes), acsi1=[1, 10], acsi2=[4, 10], acsi3=[7, np.nan])
+    answers = {"acsi1": [1, 10], "acsi2": [4, 10], "acsi3": [7, np.nan]}
+    given_answers = responses(quarter(2, 1), instrument=small(outcomes=outcomes), **answers)
     satisfaction = overall_satisfaction(given_answers)
     assert satisfaction is not None
     assert satisfaction.tolist() == pytest.approx([100 / 3, 100])

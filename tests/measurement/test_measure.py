@@ -121,7 +121,9 @@ def test_bartlett_is_required(pvalue: float, verdict: str) -> None:
     assert measure.verdict == ("reject" if verdict == "failed" else "publish")
 
 
-@pytest.mark.parametrize(("factors", "value", "verdict"), [(3, 0, "met"), (2, 1, "met"), (1, 2, "failed"), (5, 2, "failed")])
+@pytest.mark.parametrize(
+    ("factors", "value", "verdict"), [(3, 0, "met"), (2, 1, "met"), (1, 2, "failed"), (5, 2, "failed")]
+)
 def test_dimensionality_is_a_reservation(factors: int, value: int, verdict: str) -> None:
     measure = judged(exploration=exploration(n_factors=factors))
     found = row(measure, "dimensionality")

@@ -117,6 +117,13 @@ def test_counts_come_in_blocks_that_add_up_to_the_draws(monkeypatch: pytest.Monk
     assert [len(b) for b in blocks] == [7, 7, 7, 4]
 
 
+def test_long_and_short_samples_are_counted_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    strata = np.repeat([0, 1], [30, 12]).astype(np.intp)
+    short = list(resample_counts(strata, 20, np.random.default_rng(3)))
+    monkeypatch.setattr(resampling, "_LONG_ROW", 5)
+    np.testing.assert_array_equal(short, list(resample_counts(strata, 20, np.random.default_rng(3))))
+
+
 def test_every_respondent_is_drawn_once_on_average() -> None:
     (counts,) = resample_counts(np.zeros(20, np.intp), 20_000, np.random.default_rng(5))
     np.testing.assert_allclose(counts.mean(axis=0), 1, atol=5 * math.sqrt(0.95 / 20_000))

@@ -1,8 +1,8 @@
 """The scree plot: observed eigenvalues against those of random data, drawn by seaborn for the methods section.
 
-Everything else on the page is hand-written SVG (`sqmodel.reporting.charts.writer` says why). A plot for specialists may come
-from the tool they know; what it writes is brought to the page's rules here: no style attributes, no ids but the
-page's own, colours as class names, text as text.
+All other charts are hand-written SVG (`sqmodel.reporting.charts.writer` says why). A plot for specialists may come from
+the tool they know; what it writes is brought to the page's rules here: no style attributes, no ids but the page's own,
+colours as class names, text as text.
 """
 
 from __future__ import annotations
@@ -25,22 +25,18 @@ SERIES = {
     "observed": Text(zh="实际数据", en="Observed"),
     "simulated": Text(zh="随机数据（95% 分位数）", en="Random (95th percentile)"),
 }
+MOST = 12
+"""Eigenvalues after these hardly ever count as factors; results.json holds them all."""
 AXES = (Text(zh="因子序号", en="Factor number"), Text(zh="特征值", en="Eigenvalue"))
 INK, MUTE, LINE, BLUE, PAPER = "#1d2733", "#566270", "#e9edf2", "#1f5fa8", "#ffffff"
 CLASSES = {INK: "i", MUTE: "m", LINE: "l", BLUE: "b", PAPER: "w", "#000000": "i"}
-KEPT = (
-    "stroke-width",
-    "stroke-dasharray",
-    "stroke-linecap",
-    "stroke-linejoin",
-    "opacity",
-    "text-anchor",
-    "font-weight",
-)
+KEPT = ("stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "text-anchor")
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
 _NUMBER = re.compile(r"-?\d+\.\d+")
 _FONT = re.compile(r"([\d.]+)px")
+_EMPTY = re.compile(r'<g ?/>|<g></g>|<defs ?/>|<path d="[^"]*" fill="none" ?/>')
+"""Groups around nothing and patches without paint, of which matplotlib writes many."""
 
 
 def scree_plot(
@@ -74,11 +70,12 @@ def scree_plot(
         raise ComputationError(
             f"{name}: expected columns {', '.join(absent)}, found {', '.join(map(str, eigenvalues))}"
         )
+    shown = eigenvalues.head(MOST)
     data = pd.DataFrame(
         {
-            "number": range(1, len(eigenvalues) + 1),
-            "observed": eigenvalues[observed].to_numpy(dtype=float),
-            "simulated": eigenvalues[simulated].to_numpy(dtype=float),
+            "number": range(1, len(shown) + 1),
+            "observed": shown[observed].to_numpy(dtype=float),
+            "simulated": shown[simulated].to_numpy(dtype=float),
         }
     )
     return assemble(name, functools.partial(_draw, data, name), alt=alt, caption=caption, data=data, digits=2)
@@ -97,12 +94,7 @@ def _matplotlib(data: pd.DataFrame, variant: Variant, height: float) -> bytes:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
 
-    settings: Any = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "sqmodel",
-        "font.size": variant.small,
-        "path.simplify": False,
-    }
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "sqmodel", "font.size": variant.small}
     settings["font.family"] = [_page_font()]
     with mpl.rc_context(settings):
         canvas = Canvas(figsize=(variant.width / 72, height / 72), dpi=72)
@@ -133,24 +125,21 @@ def _page_font() -> str:
 
 def _dress(axes: Any, data: pd.DataFrame, variant: Variant) -> None:
     """Direct labels, quiet grid, no frame."""
-    from matplotlib.ticker import MaxNLocator
-
     axes.set_facecolor("none")
     axes.figure.set_facecolor("none")
     axes.spines[:].set_visible(False)
     axes.grid(axis="y", color=LINE, linewidth=1)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, colors=MUTE, pad=6)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8 if variant.narrow else 12))
+    axes.set_xticks(range(1, len(data) + 1, 2 if variant.narrow else 1))
     axes.set_xlabel(AXES[0][variant.language], color=MUTE, loc="right")
     axes.set_ylabel("")
     axes.text(-0.0, 1.05, AXES[1][variant.language], transform=axes.transAxes, color=MUTE, ha="left")
     top, span = data[["observed", "simulated"]].max().max(), len(data)
     first = data.iloc[0]
     axes.text(1 + 0.03 * span, first["observed"], SERIES["observed"][variant.language], color=BLUE, va="center")
-    middle = data.iloc[min(span // 2, span - 1)]
-    above = max(middle["observed"], middle["simulated"]) + 0.07 * top
-    axes.text(middle["number"], above, SERIES["simulated"][variant.language], color=MUTE, ha="left")
+    above = data[["observed", "simulated"]].iloc[span // 3 :].max().max() + 0.06 * top
+    axes.text(span, above, SERIES["simulated"][variant.language], color=MUTE, ha="right")
 
 
 def tame(drawn: bytes, prefix: str) -> Markup:
@@ -179,7 +168,10 @@ def tame(drawn: bytes, prefix: str) -> Markup:
         _tame_element(element, prefix, used)
     inside = "".join(ElementTree.tostring(child, encoding="unicode") for child in root)
     inside = re.sub(r' xmlns(:\w+)?="[^"]*"|ns\d+:', "", inside)
-    return Markup(re.sub(r">\s+<", "><", inside).strip())
+    inside = re.sub(r">\s+<", "><", inside).strip()
+    for _ in range(4):
+        inside = _EMPTY.sub("", inside)
+    return Markup(inside)
 
 
 def _only_style(element: ElementTree.Element) -> bool:
@@ -195,7 +187,9 @@ def _tame_element(element: ElementTree.Element, prefix: str, used: set[str]) -> 
         element.set("href", "#" + prefix + element.attrib.pop(_HREF).lstrip("#"))
     names = _style_to_attributes(element, style)
     for key, value in list(element.items()):
-        if key in ("d", "transform", "x", "y", "width", "height"):
+        if key == "transform" and value.startswith("rotate(-0"):
+            del element.attrib[key]
+        elif key in ("d", "transform", "x", "y", "width", "height"):
             element.set(key, _NUMBER.sub(lambda m: number(float(m.group())), " ".join(value.split())))
         if key == "clip-path":
             # Marks at the edge are cut by matplotlib's clipping, and nothing here lies outside the axes.
@@ -211,11 +205,9 @@ def _style_to_attributes(element: ElementTree.Element, style: str) -> list[str]:
     names: list[str] = []
     for prop in filter(None, (p.strip() for p in style.split(";"))):
         key, _, value = (p.strip() for p in prop.partition(":"))
-        if key == "font":
+        if key in ("font", "font-size"):
             size = _FONT.search(value)
             element.set("font-size", number(float(size.group(1))) if size else "12")
-            if re.search(r"\b(bold|700)\b", value):
-                element.set("font-weight", "700")
         elif key in ("fill", "stroke"):
             names += _paint(element, key, value)
         elif key in KEPT:

@@ -198,17 +198,29 @@ def _ends(lines: list[list[TrendPoint]], frame: _Frame, variant: Variant, unit: 
     """Values at the ends of the lines, pushed apart where they would overlap."""
     known = [(line, last) for line in lines if (last := _last(line)) is not None]
     known.sort(key=lambda pair: -pair[1][1].value)
-    found, floor = Markup(""), -math.inf
-    for line, (when, estimate) in known:
-        x, words = frame.x(when) + 11, _end_words(line, variant, unit, digits)
-        y = max(frame.y(estimate.value), floor)
+    words = [_end_words(line, variant, unit, digits) for line, _ in known]
+    heights = _apart([frame.y(e.value) for _, (_, e) in known], [len(w) * LINE + 3 for w in words], frame.bottom)
+    found = Markup("")
+    for (line, (when, _)), texts, y in zip(known, words, heights, strict=True):
+        x = frame.x(when) + 11
         tone = "fo" if any(p.highlight for p in line) else "fb"
-        found += text_lines(words, x=x, y=y + 5, size=variant.size + 1, class_=tone, font_weight=700)
-        floor = y + len(words) * LINE + 3
+        found += text_lines(texts, x=x, y=y + 5, size=variant.size + 1, class_=tone, font_weight=700)
         bounds = _end_bounds(line, variant.language, digits)
         if bounds:
             found += el("text", bounds, x=x, y=y + 5 + LINE, class_="fm", font_size=variant.small)
     return found
+
+
+def _apart(wanted: Sequence[float], heights: Sequence[float], bottom: float) -> list[float]:
+    """Heights from top to bottom that do not overlap: pushed down first, then up again where the chart ends."""
+    placed: list[float] = []
+    for y, previous in zip(wanted, [None, *heights], strict=False):
+        placed.append(y if previous is None else max(y, placed[-1] + previous))
+    limit = bottom
+    for i in range(len(placed) - 1, -1, -1):
+        placed[i] = min(placed[i], limit - heights[i] + LINE)
+        limit = placed[i] - LINE
+    return placed
 
 
 def sparkline(points: Sequence[float | Estimate | None], *, alt: Text, width: float = 230, height: float = 56) -> str:
