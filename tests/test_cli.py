@@ -172,7 +172,8 @@ def test_new_overwrites_nothing(tmp_path: Path) -> None:
     result = call("new", str(tmp_path))
     assert result.exit_code == 2
     assert result.stderr == (
-        f"{tmp_path}: 1 problem\n  - expected a new or an empty folder, found files\n  What to do: choose another folder\n"
+        f"{tmp_path}: 1 problem\n  - expected a new or an empty folder, found files\n"
+        "  What to do: choose another folder\n"
     )
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 

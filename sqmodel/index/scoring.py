@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from scipy import stats
 
 from sqmodel.errors import ComputationError
 from sqmodel.index.columns import Columns, Part, difference, quarter_pattern, weighted_sum
-from sqmodel.index.suppression import suppressed
+from sqmodel.index.suppression import hide_nested, suppressed
 from sqmodel.index.weighting import Weights, allocation_parts, derive_weights, fixed_parts
 from sqmodel.measurement.measure import Measure
 from sqmodel.numerics.resampling import Bootstrap
@@ -349,19 +350,29 @@ def _groups(measure: Measure, weights: Weights, minimum_n: int, options: dict[st
     codes = measure.instrument.dimension_codes
     scores = current.dimension_scores(list(measure.items))
     rows: list[dict[str, Any]] = []
+    hidden = _hidden(current, minimum_n)
     for group in current.group_codes:
         labels = current.frame[group]
         counts = {str(v): int((labels == v).sum()) for v in _ordered(measure, group, labels)}
-        hidden = suppressed(counts, int(labels.isna().sum()), minimum_n)
         for value, n in counts.items():
-            row: dict[str, Any] = {"group": group, "value": value, "suppressed": hidden.get(value, "")}
-            row["n"] = math.nan if value in hidden else n
-            if value not in hidden:
+            row: dict[str, Any] = {"group": group, "value": value, "suppressed": hidden[group].get(value, "")}
+            row["n"] = math.nan if value in hidden[group] else n
+            if value not in hidden[group]:
                 member = (labels == value).to_numpy(bool)
                 row |= _one_group(current, scores, member, weights, minimum_n, options)
             rows.append(row)
     table = pd.DataFrame(rows, columns=[*GROUP_COLUMNS, *codes])
     return _simultaneous(table, options["level"])
+
+
+def _hidden(current: Responses, minimum_n: int) -> dict[str, dict[str, str]]:
+    """Groups to withhold by variable: too small, or to be had by subtraction within or between the variables."""
+    labels = {g: [None if pd.isna(v) else str(v) for v in current.frame[g]] for g in current.group_codes}
+    alone = {
+        g: suppressed(Counter(v for v in column if v is not None), column.count(None), minimum_n)
+        for g, column in labels.items()
+    }
+    return hide_nested(labels, alone, minimum_n)
 
 
 def _ordered(measure: Measure, group: str, labels: pd.Series) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 def suppressed(counts: Mapping[str, int], unstated: int, minimum_n: int) -> dict[str, str]:
@@ -46,3 +46,49 @@ def _recoverable(counts: Mapping[str, int], hidden: Mapping[str, str], unstated:
     """Whether subtraction gives a figure for too few respondents, or for one small group alone."""
     rest = unstated + sum(counts[g] for g in hidden)
     return 0 < rest < minimum_n
+
+
+def hide_nested(
+    labels: Mapping[str, Sequence[str | None]], hidden: dict[str, dict[str, str]], minimum_n: int
+) -> dict[str, dict[str, str]]:
+    """What must be withheld besides, because groups of one variable lie inside a group of another.
+
+    A region minus its branches shown is the rest of the region. Where that rest is too small, the smallest branch
+    shown joins it.
+
+    Parameters
+    ----------
+    labels : mapping
+        Variable to the group of each respondent (None: not stated).
+    hidden : mapping
+        Variable to what `suppressed` says of its groups.
+    minimum_n : int
+
+    Returns
+    -------
+    dict
+        `hidden`, with further ``secondary`` groups.
+    """
+    result = {variable: dict(groups) for variable, groups in hidden.items()}
+    sets = {
+        variable: {g: {i for i, v in enumerate(column) if v == g} for g in sorted({v for v in column if v is not None})}
+        for variable, column in labels.items()
+    }
+    changed = True
+    while changed:
+        changed = False
+        for outer in sets:
+            for whole in [members for g, members in sets[outer].items() if g not in result[outer]]:
+                for inner in [variable for variable in sets if variable != outer]:
+                    changed |= _hide_inside(whole, sets[inner], result[inner], minimum_n)
+    return result
+
+
+def _hide_inside(whole: set[int], groups: Mapping[str, set[int]], hidden: dict[str, str], minimum_n: int) -> bool:
+    """Hide the smallest group that lies inside `whole` where the others leave too small a rest of it."""
+    inside = {g: members for g, members in groups.items() if g not in hidden and members < whole}
+    rest = len(whole) - sum(map(len, inside.values()))
+    if not inside or rest == 0 or rest >= minimum_n:
+        return False
+    hidden[min(inside, key=lambda g: (len(inside[g]), g))] = "secondary"
+    return True

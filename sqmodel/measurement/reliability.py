@@ -131,7 +131,7 @@ def assess_reliability(
     >>> rng = np.random.default_rng(7)
     >>> frame = pd.DataFrame(rng.normal(size=(200, 1)) + rng.normal(size=(200, 4)), columns=list("abcd"))
     >>> assess_reliability(frame)
-    <Reliability 4 items, n=200: alpha total 0.802>
+    <Reliability 4 items, n=200: alpha total 0.763>
     """
     ratings = as_ratings(data, structure, items)
     generator = np.random.default_rng(rng)

@@ -157,10 +157,10 @@ KINDS = {
 
 def _changes(page: Page) -> str:
     headers = [say(k) for k in ("col_kind", "col_column", "col_count")]
-    rows = [
-        [Cell(KINDS.get(str(row["kind"]), plain(row["kind"]))), Cell(plain(row["column"])), Cell(plain(int(row["count"])), right=True)]
-        for _, row in page.reading.changes.iterrows()
-    ]
+    rows = []
+    for _, row in page.reading.changes.iterrows():
+        kind = KINDS.get(str(row["kind"]), plain(row["kind"]))
+        rows.append([Cell(kind), Cell(plain(row["column"])), Cell(plain(int(row["count"])), right=True)])
     return table(headers, rows)
 
 

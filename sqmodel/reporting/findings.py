@@ -51,9 +51,9 @@ def dimensions(page: Page) -> Block:
     if not parts:
         parts.append(paragraph(say("dimensions_same"), "say"))
     if index.previous_quarter:
-        moved = [str(c) for c, r in frame.iterrows() if r["change_low"] > 0 or r["change_high"] < 0]
-        names = listed([Text(zh=f"{labels[c]['zh']}（{signed(frame.loc[c, 'change'])}）",
-                             en=f"{labels[c]['en']} ({signed(frame.loc[c, 'change'])})") for c in moved]) if moved else None  # fmt: skip
+        moved = frame[(frame["change_low"] > 0) | (frame["change_high"] < 0)]
+        named = [_with_change(labels[str(c)], row["change"]) for c, row in moved.iterrows()]
+        names = listed(named) if named else None
         parts.append(paragraph(say("dimensions_moved", list=names) if names else say("dimensions_still")))
     sure_weak = set(frame.index[frame["versus_high"] < 0])
     rows = []
@@ -69,6 +69,10 @@ def dimensions(page: Page) -> Block:
     )
     parts.append(chart._repr_html_())
     return Block("".join(parts), "dimensions")
+
+
+def _with_change(label: Text, change: float) -> Text:
+    return Text(zh=f"{label['zh']}（{signed(change)}）", en=f"{label['en']} ({signed(change)})")
 
 
 def expectations(page: Page) -> Block:
@@ -174,6 +178,7 @@ def _distribution(page: Page, codes: list[str]) -> str:
 
 def _map(page: Page, names: dict[str, Text]) -> str:
     candidates, gaps = page.priorities.candidates, page.gaps.items
+    rows = {str(code): row for code, row in gaps.iterrows()}
     if candidates["importance"].isna().all():
         return ""
     n = page.index.n
@@ -181,7 +186,7 @@ def _map(page: Page, names: dict[str, Text]) -> str:
         charts.Point(
             names[str(c)],
             _row_estimate(row, "importance", page, n),
-            _row_estimate(gaps.loc[str(c)], "performance", page, n),
+            _row_estimate(rows[str(c)], "performance", page, n),
             highlight=c in page.priorities.actions,
         )
         for c, row in candidates.iterrows()
@@ -279,9 +284,7 @@ def groups(page: Page) -> Block:
 
 
 def _group_name(page: Page, row: pd.Series) -> Text:
-    label = page.measure.instrument.group(row["group"]).label(row["value"])
-    shown = signed(row["difference"])
-    return Text(zh=f"{label['zh']}（{shown}）", en=f"{label['en']} ({shown})")
+    return _with_change(page.measure.instrument.group(row["group"]).label(row["value"]), row["difference"])
 
 
 def _group_row(page: Page, row: pd.Series) -> charts.Row:

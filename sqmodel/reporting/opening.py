@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from sqmodel.measurement.measure import Measure, load_criteria
 from sqmodel.reporting.blocks import Block, Cell, badge, both, details, paragraph, table
 from sqmodel.reporting.charts import sparkline
@@ -175,7 +177,7 @@ def _action(page: Page, code: str) -> str:
 def _evidence(page: Page, code: str) -> Text:
     row = page.priorities.candidates.loc[code]
     values: dict[str, Text | str] = {"performance": number(row["performance"]), "gap": number(row["shortfall"])}
-    if math.isnan(float(row["importance"])):
+    if pd.isna(row["importance"]):
         return say("actions_evidence_plain", **values)
     values["importance"] = coefficient(row["importance"])
     low, high = coefficient(row["importance_low"]), coefficient(row["importance_high"])

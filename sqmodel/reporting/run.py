@@ -126,7 +126,7 @@ def render(executed: Any) -> tuple[str, dict[str, bytes], tuple[str, ...]]:
     """The page, its companion files, and the cells' warnings, from an executed notebook."""
     from sqmodel.reporting.publish import SqReportExporter
 
-    page, resources = SqReportExporter().from_notebook_node(executed)
+    page, resources = SqReportExporter().from_notebook_node(executed)  # type: ignore[no-untyped-call]
     files = {str(k): v for k, v in resources["outputs"].items()}
     return page, files, tuple(resources["notes"])
 

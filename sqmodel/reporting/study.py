@@ -256,7 +256,8 @@ def load_study(source: str | Path | Mapping[str, Any], **overrides: Any) -> Stud
 
     Examples
     --------
-    >>> load_study({"business_line": "demo", "quarter": "2026Q3", "instrument": "lending_service", "responses": "a.csv"})
+    >>> answers = {"instrument": "lending_service", "responses": "a.csv"}
+    >>> load_study({"business_line": "demo", "quarter": "2026Q3"} | answers)
     <Study demo 2026Q3: lending_service>
     """
     if isinstance(source, Mapping):

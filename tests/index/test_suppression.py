@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sqmodel.index.scoring import build_index
-from sqmodel.index.suppression import suppressed
+from sqmodel.index.suppression import hide_nested, suppressed
 from tests.index.surveys import measured, quarter
 
 TABLES = st.dictionaries(st.text("abcdefgh", min_size=1, max_size=2), st.integers(1, 60), max_size=8)
@@ -35,7 +36,7 @@ def test_worked_examples(counts: dict[str, int], unstated: int, expected: dict[s
     assert suppressed(counts, unstated, 10) == expected
 
 
-@settings(max_examples=300)
+@settings(max_examples=200, deadline=None)
 @given(TABLES, st.integers(0, 30), st.integers(1, 20))
 def test_nobody_can_subtract_down_to_too_few(counts: dict[str, int], unstated: int, minimum_n: int) -> None:
     """Every difference between the total and some of the groups shown counts enough respondents, or nobody."""
@@ -68,6 +69,47 @@ def test_order_of_groups_does_not_matter(counts: dict[str, int], unstated: int, 
     order = list(counts)
     random.shuffle(order)  # type: ignore[attr-defined]
     assert suppressed(counts, unstated, 10) == suppressed({g: counts[g] for g in order}, unstated, 10)
+
+
+PLACES = st.lists(st.tuples(st.sampled_from("NSW"), st.integers(0, 3)), min_size=1, max_size=90)
+
+
+@settings(max_examples=100, deadline=None)
+@given(PLACES, st.integers(2, 12))
+def test_nobody_can_subtract_branches_from_their_region(places: list[tuple[str, int]], minimum_n: int) -> None:
+    """Branches lie inside regions: a region shown minus any of its branches shown counts enough, or nobody."""
+    labels: dict[str, list[str | None]] = {
+        "region": [region for region, _ in places],
+        "branch": [f"{region}{branch}" for region, branch in places],
+    }
+    alone = {v: suppressed(Counter(filter(None, column)), 0, minimum_n) for v, column in labels.items()}
+    hidden = hide_nested(labels, alone, minimum_n)
+    shown = {v: {g: n for g, n in Counter(labels[v]).items() if g not in hidden[v]} for v in labels}
+    for region, n in shown["region"].items():
+        branches = [m for b, m in shown["branch"].items() if b is not None and b[0] == region]
+        for size in range(1, len(branches) + 1):
+            for chosen in itertools.combinations(branches, size):
+                rest = n - sum(chosen)
+                assert rest == 0 or rest >= minimum_n
+    for variable, column in labels.items():
+        rest = len(column) - sum(shown[variable].values())
+        assert rest == 0 or rest >= min(minimum_n, len(column))
+        assert hidden[variable].items() >= alone[variable].items()
+
+
+def test_unrelated_variables_hide_nothing_of_each_other() -> None:
+    labels: dict[str, list[str | None]] = {"sex": ["f", "m"] * 30, "branch": [*("a" * 31), *("b" * 29)]}
+    assert hide_nested(labels, {"sex": {}, "branch": {}}, 10) == {"sex": {}, "branch": {}}
+
+
+def test_a_branch_cannot_be_had_from_its_region() -> None:
+    frame = quarter(120, 1)
+    frame["region"] = np.repeat(["north", "south"], [60, 60])
+    frame["branch"] = np.repeat(list("abcde"), [30, 24, 6, 7, 53])
+    groups = build_index(measured(frame), draws=30).groups.set_index("value")
+    assert groups["suppressed"].to_dict() == {
+        "north": "", "south": "", "a": "", "b": "secondary", "c": "too few", "d": "too few", "e": "secondary",
+    }  # fmt: skip
 
 
 def test_suppressed_rows_of_the_index_hold_no_figure() -> None:

@@ -22,7 +22,7 @@ def run_page(**parameters: Any) -> Page:
     for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
         if cell.cell_type != "code":
             continue
-        exec(compile(cell.source, str(NOTEBOOK), "exec"), namespace)  # noqa: S102 - the notebook is ours
+        exec(compile(cell.source, str(NOTEBOOK), "exec"), namespace)
         if "parameters" in cell.metadata.get("tags", []):
             namespace.update(parameters)
     page = namespace["page"]
@@ -30,7 +30,9 @@ def run_page(**parameters: Any) -> Page:
     return page
 
 
-def desk_answers(n: int, *, seed: int, difference: bool = True, quarters: tuple[str, ...] = ("2026Q3",)) -> pd.DataFrame:
+def desk_answers(
+    n: int, *, seed: int, difference: bool = True, quarters: tuple[str, ...] = ("2026Q3",)
+) -> pd.DataFrame:
     """Answers to the second questionnaire: three related dimensions, 7 points, one channel worse where asked for."""
     rng = np.random.default_rng(seed)
     parts = []
@@ -38,7 +40,8 @@ def desk_answers(n: int, *, seed: int, difference: bool = True, quarters: tuple[
         general = rng.standard_normal(n)
         channel = rng.choice(["phone", "mail", "chat"], n)
         shift = np.where(channel == "mail", -0.8, 0.0) if difference else np.zeros(n)
-        columns: dict[str, Any] = {"respondent": [f"{quarter}-{i}" for i in range(n)], "quarter": quarter, "channel": channel}
+        names = [f"{quarter}-{i}" for i in range(n)]
+        columns: dict[str, Any] = {"respondent": names, "quarter": quarter, "channel": channel}
         factors = []
         for d, first in enumerate((1, 4, 7)):
             low = -1.0 if difference and d == 0 else 0.0

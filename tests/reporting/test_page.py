@@ -118,7 +118,8 @@ def test_the_mobile_survey_says_that_loyalty_is_not_measured() -> None:
     page = run_page(accept="for the record", **given)
     loyalty = page.reliability.coefficients.loc["Loyalty"]
     assert loyalty["alpha"] == pytest.approx(known["reliability"]["Loyalty"]["alpha_raw_listwise"], abs=1e-6)
-    assert loyalty["alpha_standardised"] == pytest.approx(known["reliability"]["Loyalty"]["alpha_std_listwise"], abs=1e-6)
+    standardised = known["reliability"]["Loyalty"]["alpha_std_listwise"]
+    assert loyalty["alpha_standardised"] == pytest.approx(standardised, abs=1e-6)
     assert title(page).startswith("The evidence is too weak to publish an index")
     text = page.headline().html
     assert "不宜发布" in text
@@ -169,7 +170,8 @@ def test_a_group_label_that_looks_like_a_formula_is_written_as_text(tmp_path: Pa
     content["groups"] = [{"code": "channel", "title": "Channel"}]
     instrument = tmp_path / "open.yaml"
     instrument.write_text(yaml.safe_dump(content), encoding="utf-8")
-    answers = desk_answers(200, seed=4).replace({"channel": {"mail": "=cmd|' /C calc'!A0", "chat": "<img src=x onerror=alert(1)>"}})
+    odd = {"mail": "=cmd|' /C calc'!A0", "chat": "<img src=x onerror=alert(1)>"}
+    answers = desk_answers(200, seed=4).replace({"channel": odd})
     page = desk(tmp_path, answers, instrument=str(instrument))
     assert "<img" not in page.groups().html
     assert "&lt;img src=x onerror=alert(1)&gt;" in page.groups().html
@@ -186,5 +188,6 @@ def test_the_same_input_gives_the_same_bytes(page: Page, tmp_path: Path) -> None
     cut = f'"responses": "{tmp_path / "desk.csv"}"'.encode()
     assert cut in second["results.json"]
     place = json.loads(first["results.json"])["study"]["responses"].encode()
-    assert first["results.json"].replace(place, b"") == second["results.json"].replace(str(tmp_path / "desk.csv").encode(), b"")
+    own = str(tmp_path / "desk.csv").encode()
+    assert first["results.json"].replace(place, b"") == second["results.json"].replace(own, b"")
     assert first["tables.xlsx"] == second["tables.xlsx"]

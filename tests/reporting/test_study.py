@@ -95,10 +95,11 @@ def test_the_notebook_declares_every_key_of_the_schema_with_its_default() -> Non
     cells = nbformat.read(NOTEBOOK, as_version=4).cells
     source = next(c.source for c in cells if "parameters" in c.metadata.get("tags", []))
     namespace: dict[str, object] = {}
-    exec(source, namespace)  # noqa: S102 - the notebook is ours
+    exec(source, namespace)
     declared = {k: v for k, v in namespace.items() if not k.startswith("__")}
     assert set(declared) == set(Study.model_fields)
-    defaults = {k: f.get_default(call_default_factory=True) for k, f in Study.model_fields.items() if not f.is_required()}
+    optional = {k: f for k, f in Study.model_fields.items() if not f.is_required()}
+    defaults = {k: f.get_default(call_default_factory=True) for k, f in optional.items()}
     assert {k: declared[k] for k in defaults} == defaults
 
 

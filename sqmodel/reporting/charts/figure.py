@@ -59,8 +59,15 @@ class Variant:
 
 WIDTHS = {"w": 720.0, "n": 320.0}
 VARIANTS = tuple(Variant(g, w, k == "n") for g in CODES for k, w in WIDTHS.items())
-Drawing = tuple[Markup, float]
-"""What a chart draws, and its height."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a chart draws: marks, and above them words. Marks that are the same in both languages are written once."""
+
+    marks: Markup
+    words: Markup
+    height: float
 
 
 @dataclass(frozen=True)
@@ -116,15 +123,24 @@ def assemble(
     digits: int = 1,
 ) -> Figure:
     """Draw a chart in its four variants."""
-    drawings = Markup("").join(_svg(v, draw(v), alt) for v in VARIANTS)
+    drawings, first = Markup(""), {}
+    for variant in VARIANTS:
+        drawing = draw(variant)
+        anchor = f"marks-{name}-{'n' if variant.narrow else 'w'}"
+        if first.setdefault(variant.narrow, drawing) is drawing:
+            marks = el("g", drawing.marks, id=anchor)
+        elif first[variant.narrow].marks == drawing.marks:
+            marks = el("use", href=f"#{anchor}")
+        else:
+            marks = drawing.marks
+        drawings += _svg(variant, marks + drawing.words, drawing.height, alt)
     html = str(el("figure", drawings, id=f"figure-{name}", class_="chart"))
     return Figure(name, html, alt, caption, data, digits)
 
 
-def _svg(variant: Variant, drawing: Drawing, alt: Text) -> Markup:
-    marks, height = drawing
+def _svg(variant: Variant, inside: Markup, height: float, alt: Text) -> Markup:
     return el(
-        "svg", marks, class_="n" if variant.narrow else "w", lang=CODES[variant.language],
+        "svg", inside, class_="n" if variant.narrow else "w", lang=CODES[variant.language],
         view_box=f"0 0 {variant.width:.0f} {height:.0f}", role="img", aria_label=alt[variant.language],
     )  # fmt: skip
 

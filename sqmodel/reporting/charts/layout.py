@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from sqmodel.reporting.charts.figure import Variant
-from sqmodel.reporting.charts.writer import el, group, number, path, text_lines, text_width, wrap
+from sqmodel.reporting.charts.writer import el, group, number, path, text_width, wrap
 from sqmodel.survey.instrument import Text
 
-LABELS_MOST = 250.0
+LABELS_MOST = 220.0
+LANGUAGES = ("zh", "en")
 GUTTER = 14.0
 MARK = 15.0
 """Height of the marks of a row, above and below its middle together."""
@@ -72,10 +73,10 @@ def _step(span: float, most: int) -> float:
 class RowText:
     """Words of a row: at the left its label and a note, at the right a value in bold and its interval."""
 
-    label: str
+    label: Text
     value: str = ""
-    detail: str = ""
-    note: str = ""
+    detail: Text | None = None
+    note: Text | None = None
     tone: str = ""
     heading: bool = False
     bare: bool = False
@@ -84,9 +85,13 @@ class RowText:
 
 @dataclass(frozen=True)
 class Rows:
-    """Where the rows of a chart stand: their texts, the middle of each row's marks, and the room for marks."""
+    """Where the rows of a chart stand: their texts, the middle of each row's marks, and the room for marks.
 
-    texts: Markup
+    `values` are the texts that read the same in both languages, `words` the others.
+    """
+
+    values: Markup
+    words: Markup
     middles: tuple[float, ...]
     start: float
     end: float
@@ -94,75 +99,107 @@ class Rows:
     marked: tuple[bool, ...]
 
 
+class _Texts:
+    """Texts by their looks: those that look the same share a group, which saves writing it on each."""
+
+    def __init__(self) -> None:
+        self._by_looks: dict[tuple[tuple[str, object], ...], Markup] = {}
+
+    def add(self, text: str, x: float, y: float, **looks: object) -> None:
+        key = tuple(looks.items())
+        place = el("text", text, x=x or None, y=y)
+        self._by_looks[key] = self._by_looks.get(key, Markup("")) + place
+
+    def lines(self, lines: Sequence[str], y: float, step: float, **looks: object) -> None:
+        for i, line in enumerate(lines):
+            self.add(line, 0.0, y + i * step, **looks)
+
+    def markup(self) -> Markup:
+        return Markup("").join(group(texts, **dict(looks)) for looks, texts in self._by_looks.items())
+
+
 def lay_rows(rows: Sequence[RowText], variant: Variant, *, top: float = 4.0) -> Rows:
-    """Allot room: wide charts have columns, narrow ones put a row's words above its marks."""
+    """Allot room: wide charts have columns, narrow ones put a row's words above its marks.
+
+    Room is for the longer of the two languages, so that the marks stand at the same place in both: they need be
+    written only once, and nothing jumps when the reader changes the language.
+    """
     return _stacked(rows, variant, top) if variant.narrow else _columns(rows, variant, top)
 
 
-def _value_widths(rows: Sequence[RowText], variant: Variant) -> tuple[float, float]:
-    value = max((text_width(r.value, variant.size + 1) for r in rows), default=0.0)
-    detail = max((text_width(r.detail, variant.small) for r in rows), default=0.0)
-    return value, detail + (8.0 if detail and value else 0.0)
+def _widest(texts: Iterable[Text | None], size: float) -> float:
+    return max((text_width(t[g], size) for t in texts if t is not None for g in LANGUAGES), default=0.0)
+
+
+def _wrapped(text: Text | None, width: float, size: float, language: str) -> tuple[list[str], int]:
+    """The lines in one language, and how many lines the longer language has."""
+    if text is None:
+        return [], 0
+    lines = {g: wrap(text[g], width, size) for g in LANGUAGES}
+    return lines[language], max(map(len, lines.values()))
 
 
 def _columns(rows: Sequence[RowText], variant: Variant, top: float) -> Rows:
-    size, small = variant.size, variant.small
-    needed = max((text_width(r.label, size) for r in rows if not r.heading), default=0.0)
-    labels = min(needed + 2, LABELS_MOST)
-    value, detail = _value_widths(rows, variant)
-    end = variant.width - value - detail - GUTTER - 2
-    texts, middles, y = Markup(""), [], top
+    size, small, language = variant.size, variant.small, variant.language
+    labels = min(_widest((r.label for r in rows if not r.heading), size) + 2, LABELS_MOST)
+    value = max((text_width(r.value, size + 1) for r in rows), default=0.0)
+    detail = _widest((r.detail for r in rows), small)
+    end = variant.width - value - detail - (8.0 if value and detail else 0.0) - GUTTER - 2
+    values, words, middles, y = _Texts(), _Texts(), [], top
     for row in rows:
-        lines = wrap(row.label, variant.width if row.heading else labels, size)
-        notes = wrap(row.note, labels, small) if row.note else []
-        height = max(30.0, len(lines) * 17.0 + len(notes) * 15.0 + 11.0)
+        lines, most = _wrapped(row.label, variant.width if row.heading else labels, size, language)
+        notes, more = _wrapped(row.note, labels, small, language)
+        height = max(30.0, most * 17.0 + more * 15.0 + 11.0)
         middle = y + height / 2
         first = middle - (len(lines) * 17.0 + len(notes) * 15.0) / 2 + 13.0
-        texts += _words(row, lines, notes, variant, first)
-        texts += _value(row, variant, end + GUTTER + value, middle + 5)
+        _label(row, lines, notes, variant, first, words)
+        _value(row, variant, end + GUTTER + value, middle + 5, (values, words))
         middles.append(middle)
         y += height
-    return Rows(texts, tuple(middles), labels + GUTTER, end, y, tuple(not (r.heading or r.bare) for r in rows))
+    marked = tuple(not (r.heading or r.bare) for r in rows)
+    return Rows(values.markup(), words.markup(), tuple(middles), labels + GUTTER, end, y, marked)
 
 
 def _stacked(rows: Sequence[RowText], variant: Variant, top: float) -> Rows:
-    size, small = variant.size, variant.small
-    texts, middles, y = Markup(""), [], top
+    size, small, language = variant.size, variant.small, variant.language
+    values, words, middles, y = _Texts(), _Texts(), [], top
     for row in rows:
-        own = text_width(row.value, size + 1) + text_width(row.detail, small) + (8.0 if row.detail else 0.0)
+        aside = _widest([row.detail], small)
+        own = text_width(row.value, size + 1) + (aside + 8.0 if aside else 0.0)
         beside = own <= variant.width * 0.55
-        lines = wrap(row.label, variant.width - (own + 14.0 if beside and own else 0.0), size)
-        notes = wrap(row.note, variant.width, small) if row.note else []
-        texts += _words(row, lines, notes, variant, y + 15.0)
-        below = y + len(lines) * 18.0 + len(notes) * 16.0
-        if own and not beside:
-            below += 17.0
-        edge = variant.width - (text_width(row.detail, small) + 8.0 if row.detail else 0.0)
-        texts += _value(row, variant, edge, y + 15.0 if beside else below - 2.0)
+        lines, most = _wrapped(row.label, variant.width - (own + 14.0 if beside and own else 0.0), size, language)
+        notes, more = _wrapped(row.note, variant.width, small, language)
+        _label(row, lines, notes, variant, y + 15.0, words)
+        below = y + most * 18.0 + more * 16.0 + (0.0 if beside else 17.0)
+        edge = variant.width - (aside + 8.0 if aside else 0.0)
+        _value(row, variant, edge, y + 15.0 if beside else below - 2.0, (values, words))
         middles.append(below + 14.0)
         y = below + (8.0 if row.heading or row.bare else 34.0)
-    return Rows(texts, tuple(middles), 6.0, variant.width - 6.0, y, tuple(not (r.heading or r.bare) for r in rows))
+    marked = tuple(not (r.heading or r.bare) for r in rows)
+    return Rows(values.markup(), words.markup(), tuple(middles), 6.0, variant.width - 6.0, y, marked)
 
 
-def _words(row: RowText, lines: Sequence[str], notes: Sequence[str], variant: Variant, first: float) -> Markup:
-    weight = 700 if row.heading else None
-    label = text_lines(lines, x=0, y=first, size=variant.size, font_weight=weight)
+def _label(
+    row: RowText, lines: Sequence[str], notes: Sequence[str], variant: Variant, first: float, words: _Texts
+) -> None:
     step = 18.0 if variant.narrow else 17.0
+    bold = {"font_weight": 700} if row.heading else {}
+    words.lines(lines, first, step, font_size=variant.size, **bold)
     tone = "fo" if row.tone == "o" else "fm"
-    return label + text_lines(notes, x=0, y=first + len(lines) * step - 1, size=variant.small, class_=tone)
+    words.lines(notes, first + len(lines) * step - 1, 15.0, class_=tone, font_size=variant.small)
 
 
-def _value(row: RowText, variant: Variant, edge: float, y: float) -> Markup:
+def _value(row: RowText, variant: Variant, edge: float, y: float, texts: tuple[_Texts, _Texts]) -> None:
     """The value ends at `edge`, its interval follows."""
-    found = Markup("")
+    values, words = texts
     if row.value:
-        tone = {"o": "fo", "b": "fb", "m": "fm"}.get(row.tone)
-        size = variant.size + 1
-        found += el("text", row.value, x=edge, y=y, text_anchor="end", class_=tone, font_size=size, font_weight=700)
-    if row.detail:
-        x, anchor = (edge + 8, None) if row.value else (variant.width, "end")
-        found += el("text", row.detail, x=x, y=y, text_anchor=anchor, class_="fm", font_size=variant.small)
-    return found
+        tone = {"o": "fo", "b": "fb", "m": "fm"}.get(row.tone, "fi")
+        values.add(row.value, edge, y, class_=tone, font_size=variant.size + 1, font_weight=700, text_anchor="end")
+    if row.detail is not None:
+        same = row.detail["zh"] == row.detail["en"]
+        x, anchor = (edge + 8, "start") if row.value else (variant.width, "end")
+        target = values if same else words
+        target.add(row.detail[variant.language], x, y, class_="fm", font_size=variant.small, text_anchor=anchor)
 
 
 def axis(rows: Rows, where: Scale, variant: Variant, *, unit: str = "") -> tuple[Markup, float]:

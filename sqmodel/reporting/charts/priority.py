@@ -81,8 +81,7 @@ def priority_map(
 
     def draw(variant: Variant) -> Drawing:
         plot = _plot(data, variant, (x_title, y_title))
-        crosses = Markup("").join(_cross(p, plot) for p in shown)
-        dots = Markup("").join(_dot(p, plot) for p in shown)
+        marks = _ground(plot) + _crosses(shown, plot) + _dots(shown, plot)
         labels, numbered = _labels(shown, plot)
         keys = [
             Key(lambda x, y: dot(x + 9, y, "o", 5), FIRST),
@@ -91,7 +90,7 @@ def priority_map(
         ]
         line, bottom = explain(keys, variant, plot.bottom + 20)
         listed, height = _list(numbered, variant, bottom)
-        return _ground(plot) + crosses + dots + labels + line + listed, height
+        return Drawing(marks, _titles(plot) + labels + line + listed, height)
 
     return assemble(name, draw, alt=alt, caption=caption, data=data, digits=2)
 
@@ -138,9 +137,15 @@ def _ground(plot: _Plot) -> Markup:
     means = el("path", d=cross, class_="sm", stroke_dasharray="4 3")
     ticks = [el("text", x.label(t), x=x(t), y=y.start + 16, text_anchor="middle") for t in x.ticks[:-1]]
     ticks += [el("text", y.label(t), x=x.start - 6, y=y(t) + 4, text_anchor="end") for t in y.ticks]
-    ticks.append(el("text", plot.titles[0][v.language], x=x.end, y=y.start + 16, text_anchor="end"))
-    ticks.append(el("text", plot.titles[1][v.language], x=0, y=12))
-    return tint + frame + means + group(*ticks, class_="fm", font_size=v.small) + _quadrants(plot)
+    return tint + frame + means + group(*ticks, class_="fm", font_size=v.small)
+
+
+def _titles(plot: _Plot) -> Markup:
+    """What the axes measure and what the quadrants mean."""
+    v, x, y = plot.variant, plot.x.end, plot.y.start + 16
+    across = el("text", plot.titles[0][v.language], x=x, y=y, text_anchor="end")
+    upward = el("text", plot.titles[1][v.language], y=12)
+    return group(across, upward, class_="fm", font_size=v.small) + _quadrants(plot)
 
 
 def _corner(plot: _Plot, key: tuple[int, int]) -> tuple[float, float, str, str]:
@@ -163,27 +168,40 @@ def _quadrants(plot: _Plot) -> Markup:
     return found
 
 
-def _tone(point: Point) -> str:
-    return "o" if point.highlight else "b"
+def _by_tone(points: Sequence[Point]) -> Iterator[tuple[str, list[Point]]]:
+    """Blue ones, then the highlighted ones above them."""
+    for highlight, tone in ((False, "b"), (True, "o")):
+        chosen = [p for p in points if p.highlight is highlight]
+        if chosen:
+            yield tone, chosen
 
 
-def _cross(point: Point, plot: _Plot) -> Markup:
+def _crosses(points: Sequence[Point], plot: _Plot) -> Markup:
+    """Both intervals of every point, one path a tone: where crosses overlap they do not add up to a blot."""
+    found = Markup("")
+    for tone, chosen in _by_tone(points):
+        steps = "".join(_cross(p, plot) for p in chosen)
+        found += el("path", d=steps, class_=f"s{tone}", opacity=0.6 if tone == "o" else 0.3) if steps else Markup("")
+    return found
+
+
+def _cross(point: Point, plot: _Plot) -> str:
     x, y = plot.at(point)
-    found = ""
-    if math.isfinite(point.importance.low + point.importance.high):
-        low, high = plot.x(point.importance.low), plot.x(point.importance.high)
-        found += f"M{number(low)},{number(y)}H{number(high)}"
-    if math.isfinite(point.performance.low + point.performance.high):
-        low, high = plot.y(point.performance.low), plot.y(point.performance.high)
-        found += f"M{number(x)},{number(low)}V{number(high)}"
-    if not found:
-        return Markup("")
-    return el("path", d=found, class_=f"s{_tone(point)}", stroke_width=1, opacity=0.6 if point.highlight else 0.3)
+    found, e, p = "", point.importance, point.performance
+    if math.isfinite(e.low + e.high):
+        found += f"M{number(plot.x(e.low))},{number(y)}H{number(plot.x(e.high))}"
+    if math.isfinite(p.low + p.high):
+        found += f"M{number(x)},{number(plot.y(p.low))}V{number(plot.y(p.high))}"
+    return found
 
 
-def _dot(point: Point, plot: _Plot) -> Markup:
-    x, y = plot.at(point)
-    return el("circle", cx=x, cy=y, r=5.5 if point.highlight else 4, class_=f"f{_tone(point)} sw")
+def _dots(points: Sequence[Point], plot: _Plot) -> Markup:
+    found = Markup("")
+    for tone, chosen in _by_tone(points):
+        places = (plot.at(p) for p in chosen)
+        dots = [el("circle", cx=x, cy=y, r=5.5 if tone == "o" else 4) for x, y in places]
+        found += group(*dots, class_=f"f{tone} sw")
+    return found
 
 
 def _labels(points: Sequence[Point], plot: _Plot) -> tuple[Markup, list[tuple[int, Point]]]:
@@ -209,7 +227,9 @@ def _labels(points: Sequence[Point], plot: _Plot) -> tuple[Markup, list[tuple[in
         box = place or _beside(lines, plot.at(point), 0.0, 7.0, v)
         taken.append(box)
         found += _label(lines, box, point, plot)
-    return found, sorted(numbered)
+    return group(found, class_="halo", font_size=v.small, text_anchor="middle"), sorted(
+        numbered, key=lambda pair: pair[0]
+    )
 
 
 def _around(x: float, y: float) -> Box:
@@ -251,15 +271,14 @@ def _label(lines: Sequence[str], box: Box, point: Point, plot: _Plot) -> Markup:
     near = min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3])
     far = math.dist(near, (x, y)) > 13
     leader = el("path", d=path([(x, y), near]), class_="sm", stroke_width=0.8) if far else Markup("")
-    middle = (box[0] + box[2]) / 2
-    return leader + text_lines(
-        lines, x=middle, y=box[1] + v.small, size=v.small, text_anchor="middle",
-        class_="halo fo" if point.highlight else "halo", font_weight=700 if point.highlight else None,
-    )  # fmt: skip
+    middle, hot = (box[0] + box[2]) / 2, point.highlight
+    texts = (el("text", t, x=middle, y=box[1] + v.small + i * 15) for i, t in enumerate(lines))
+    words = Markup("").join(texts)
+    return leader + (group(words, class_="fo", font_weight=700) if hot else words)
 
 
 def _list(numbered: Sequence[tuple[int, Point]], variant: Variant, top: float) -> tuple[Markup, float]:
-    """What the numbers mean, in columns."""
+    """What the numbers mean, in columns; room is for the longer language."""
     if not numbered:
         return Markup(""), top
     columns = 1 if variant.narrow else 3

@@ -146,15 +146,14 @@ def interval_chart(
     )
 
     def draw(variant: Variant) -> Drawing:
-        texts = [_interval_words(r, variant.language, unit, digits) for r in rows]
-        laid = lay_rows(texts, variant)
+        laid = lay_rows([_interval_words(r, unit, digits) for r in rows], variant)
         values = data[["value", "low", "high", "previous", "band_low", "band_high"]].to_numpy().ravel().tolist()
         where = scale(values, laid.start, laid.end, most=6 if variant.narrow else 9)
         grid, bottom = axis(laid, where, variant, unit=unit)
         pairs = zip(rows, laid.middles, strict=True)
         marks = Markup("").join(_interval_marks(r, y, where) for r, y in pairs if not r.heading)
         line, height = explain(_interval_keys(shown, estimates), variant, bottom)
-        return grid + marks + laid.texts + line, height
+        return Drawing(grid + marks + laid.values, laid.words + line, height)
 
     return assemble(name, draw, alt=alt, caption=caption, data=data, digits=digits)
 
@@ -164,15 +163,14 @@ def _notes(rows: Sequence[Row], estimates: Sequence[Estimate | None]) -> dict[st
     return {f"note_{g}": [t[g] if t else None for t in texts] for g in ("zh", "en")}
 
 
-def _interval_words(row: Row, language: str, unit: str, digits: int) -> RowText:
-    label, note = row.label[language], row.note[language] if row.note else ""
+def _interval_words(row: Row, unit: str, digits: int) -> RowText:
     if row.heading:
-        return RowText(label, heading=True)
+        return RowText(row.label, heading=True)
     if row.estimate is None or missing(row.estimate):
-        return RowText(label, detail=note or TOO_FEW[language], bare=row.band is None)
+        return RowText(row.label, detail=row.note or TOO_FEW, bare=row.band is None)
     e = row.estimate
-    bounds = interval(e.low, e.high, digits)[language] if math.isfinite(e.low + e.high) else ""
-    return RowText(label, number(e.value, digits) + unit, bounds, note, "o" if row.highlight else "b")
+    bounds = interval(e.low, e.high, digits) if math.isfinite(e.low + e.high) else None
+    return RowText(row.label, number(e.value, digits) + unit, bounds, row.note, "o" if row.highlight else "b")
 
 
 def _interval_marks(row: Row, y: float, where: Scale) -> Markup:
@@ -224,7 +222,7 @@ def gap_chart(
     )
 
     def draw(variant: Variant) -> Drawing:
-        laid = lay_rows([_gap_words(r, variant.language, unit, digits) for r in rows], variant)
+        laid = lay_rows([_gap_words(r, unit, digits) for r in rows], variant)
         values = data[["expectation", "performance"]].to_numpy().ravel().tolist()
         where = scale(values, laid.start, laid.end, most=6 if variant.narrow else 9)
         grid, bottom = axis(laid, where, variant, unit=unit)
@@ -234,7 +232,7 @@ def gap_chart(
             Key(lambda x, y: hollow(x + 9, y, 5.5), EXPECTATION),
         ]
         line, height = explain([*keys, _gap_key([r.gap for r in rows])], variant, bottom)
-        return grid + marks + laid.texts + line, height
+        return Drawing(grid + marks + laid.values, laid.words + line, height)
 
     return assemble(name, draw, alt=alt, caption=caption, data=data, digits=digits)
 
@@ -245,12 +243,11 @@ def _gap_key(gaps: Sequence[Estimate | None]) -> Key:
     return Key(lambda x, y: whisker(x + 1, x + 17, y, "m", 2), words)
 
 
-def _gap_words(row: GapRow, language: str, unit: str, digits: int) -> RowText:
-    label, note = row.label[language], row.note[language] if row.note else ""
+def _gap_words(row: GapRow, unit: str, digits: int) -> RowText:
     if row.gap is None or missing(row.gap):
-        return RowText(label, detail=note or TOO_FEW[language], bare=True)
-    bounds = interval(row.gap.low, row.gap.high, digits, sign=True)[language]
-    return RowText(label, signed(row.gap.value, digits) + unit, bounds, note, "o" if row.highlight else "b")
+        return RowText(row.label, detail=row.note or TOO_FEW, bare=True)
+    bounds = interval(row.gap.low, row.gap.high, digits, sign=True)
+    return RowText(row.label, signed(row.gap.value, digits) + unit, bounds, row.note, "o" if row.highlight else "b")
 
 
 def _gap_marks(row: GapRow, y: float, where: Scale) -> Markup:
@@ -299,18 +296,19 @@ def distribution_chart(
     data["n"] = [float(r.n) if r.n else math.nan for r in rows]
 
     def draw(variant: Variant) -> Drawing:
-        laid = lay_rows([_distribution_words(r, variant.language) for r in rows], variant)
+        laid = lay_rows([_distribution_words(r) for r in rows], variant)
         marks = _bars(rows, k, laid, variant)
         line, height = explain(_ramp_keys(categories, ends), variant, laid.bottom)
-        return marks + laid.texts + line, height
+        return Drawing(marks + laid.values, laid.words + line, height)
 
     return assemble(name, draw, alt=alt, caption=caption, data=data, digits=0)
 
 
-def _distribution_words(row: DistributionRow, language: str) -> RowText:
+def _distribution_words(row: DistributionRow) -> RowText:
     if row.shares is None:
-        return RowText(row.label[language], detail=TOO_FEW[language], bare=True)
-    return RowText(row.label[language], detail=f"n = {row.n:,}" if row.n else " ", tone="o" if row.highlight else "")
+        return RowText(row.label, detail=TOO_FEW, bare=True)
+    count = f"n = {row.n:,}"
+    return RowText(row.label, detail=Text(zh=count, en=count) if row.n else None, tone="o" if row.highlight else "")
 
 
 def shade(position: int, count: int) -> int:

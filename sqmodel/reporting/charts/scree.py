@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import re
+from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
 
@@ -84,7 +85,8 @@ def scree_plot(
 def _draw(data: pd.DataFrame, name: str, variant: Variant) -> Drawing:
     height = 250.0 if variant.narrow else 300.0
     drawn = _matplotlib(data, variant, height)
-    return tame(drawn, f"{name}-{variant.language}-{'n' if variant.narrow else 'w'}-"), height
+    inside = tame(drawn, f"{name}-{variant.language}-{'n' if variant.narrow else 'w'}")
+    return Drawing(inside, Markup(""), height)
 
 
 def _matplotlib(data: pd.DataFrame, variant: Variant, height: float) -> bytes:
@@ -160,12 +162,14 @@ def tame(drawn: bytes, prefix: str) -> Markup:
     root = ElementTree.fromstring(drawn)
     for parent in root.iter():
         for child in list(parent):
-            if child.tag in (f"{_SVG}metadata", f"{_SVG}title") or (child.tag == f"{_SVG}defs" and _only_style(child)):
+            if child.tag.removeprefix(_SVG) in ("metadata", "title", "style", "clipPath"):
                 parent.remove(child)
-    used = {v.lstrip("#") for e in root.iter() for k, v in e.items() if k == _HREF}
-    used |= {m for e in root.iter() for v in e.attrib.values() for m in re.findall(r"url\(#([\w-]+)\)", v)}
+    used = sorted({v.lstrip("#") for e in root.iter() for k, v in e.items() if k == _HREF})
+    names = {own: f"{prefix}-{i}" for i, own in enumerate(used)}
     for element in root.iter():
-        _tame_element(element, prefix, used)
+        _tame_element(element, names)
+    for element in root.iter(f"{_SVG}g"):
+        _hoist(element)
     inside = "".join(ElementTree.tostring(child, encoding="unicode") for child in root)
     inside = re.sub(r' xmlns(:\w+)?="[^"]*"|ns\d+:', "", inside)
     inside = re.sub(r">\s+<", "><", inside).strip()
@@ -174,17 +178,26 @@ def tame(drawn: bytes, prefix: str) -> Markup:
     return Markup(inside)
 
 
-def _only_style(element: ElementTree.Element) -> bool:
-    return len(element) > 0 and all(child.tag == f"{_SVG}style" for child in element)
+def _hoist(element: ElementTree.Element) -> None:
+    """Write once, on the group, what all its children say: a hundred markers look alike."""
+    children = list(element)
+    if len(children) < 2:
+        return
+    common = set.intersection(*(set(c.items()) for c in children))
+    for key, value in sorted(common):
+        if key in (*KEPT, "class", "font-size"):
+            element.set(key, value)
+            for child in children:
+                del child.attrib[key]
 
 
-def _tame_element(element: ElementTree.Element, prefix: str, used: set[str]) -> None:
+def _tame_element(element: ElementTree.Element, ids: Mapping[str, str]) -> None:
     style = element.attrib.pop("style", "")
-    own = element.attrib.pop("id", None)
-    if own in used:
-        element.set("id", prefix + str(own))
+    own = element.attrib.pop("id", "")
+    if own in ids:
+        element.set("id", ids[own])
     if _HREF in element.attrib:
-        element.set("href", "#" + prefix + element.attrib.pop(_HREF).lstrip("#"))
+        element.set("href", "#" + ids[element.attrib.pop(_HREF).lstrip("#")])
     names = _style_to_attributes(element, style)
     for key, value in list(element.items()):
         if key == "transform" and value.startswith("rotate(-0"):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from markupsafe import Markup
 
-from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
+from sqmodel.reporting.charts.figure import CODES, Drawing, Figure, Variant, assemble
 from sqmodel.reporting.charts.layout import Key, Scale, explain, scale, whisker
 from sqmodel.reporting.charts.rows import columns_of, counts_of, labels_of, level_words, missing
 from sqmodel.reporting.charts.writer import el, group, number, path, text_lines, text_width, wrap
@@ -71,7 +71,7 @@ def trend_chart(
         words = _ends(lines, frame, variant, unit, digits)
         keys = [Key(_band_key, level_words(estimates))]
         explained, height = explain(keys, variant, frame.bottom + 27)
-        return _grid(frame, variant, unit) + marks + words + explained, height
+        return Drawing(_grid(frame, variant, unit) + marks, words + explained, height)
 
     return assemble(name, draw, alt=alt, caption=caption, data=data, digits=digits)
 
@@ -106,11 +106,11 @@ def _frame(lines: list[list[TrendPoint]], data: pd.DataFrame, variant: Variant, 
     bottom = TOP + (170.0 if variant.narrow else 210.0)
     y = scale(values, bottom, TOP, most=6)
     left = max(text_width(y.label(t) + unit, variant.small) for t in y.ticks) + 16
-    words = [w for line in lines for w in _end_words(line, variant, unit, digits)]
+    both = [replace(variant, language=g) for g in CODES]
+    words = [w for v in both for line in lines for w in _end_words(line, v, unit, digits)]
     room = max((text_width(w, variant.size + 1) for w in words), default=0.0)
-    bounds = max(
-        (text_width(_end_bounds(line, variant.language, digits), variant.small) for line in lines), default=0.0
-    )
+    aside = [_end_bounds(line, g, digits) for g in CODES for line in lines]
+    bounds = max((text_width(w, variant.small) for w in aside), default=0.0)
     quarters = tuple(sorted({p.quarter for line in lines for p in line}))
     return _Frame(quarters, left, variant.width - max(room, bounds) - 14, y, bottom)
 
