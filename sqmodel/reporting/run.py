@@ -107,6 +107,8 @@ def execute(task: Task, notebook: Path, staging: Path) -> Any:
     """Run the notebook with the task's parameters through papermill; the executed notebook."""
     import papermill
 
+    from sqmodel.reporting.kernels import kernel_manager
+
     given = task.study.model_dump(mode="json", exclude_unset=True)
     given["quarter"] = task.study.quarter
     return papermill.execute_notebook(
@@ -119,6 +121,7 @@ def execute(task: Task, notebook: Path, staging: Path) -> Any:
         execution_timeout=TIMEOUT,
         shutdown_kernel="immediate",
         kernel_name="python3",
+        kernel_manager_class=kernel_manager(),
     )
 
 
