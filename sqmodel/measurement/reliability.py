@@ -25,7 +25,7 @@ from sqmodel.survey.responses import Responses
 Array = npt.NDArray[np.float64]
 
 TOTAL = "total"
-MOST_REPLICATES = 1000
+MOST_REPLICATES = 500
 HIERARCHY_REPLICATES = 40
 JACKKNIFE = "jackknife of log(1 - coefficient), Satterthwaite t"
 
@@ -121,7 +121,7 @@ def assess_reliability(
 
     Notes
     -----
-    Above 1,000 complete answers the jackknife leaves out random groups of respondents instead of single ones.
+    Above 500 complete answers the jackknife leaves out random groups of respondents instead of single ones.
     Each coefficient rests on the respondents who answered all items of its scale. The first interval of a coefficient
     is the jackknife on log(1 - coefficient); it holds for skewed ratings and with weights, where Feldt's,
     Duhachek's and Bonett's (normal theory, effective n if weighted) do not.
@@ -185,7 +185,7 @@ def _scale(
         if fit.heywood:
             notes.append(f"{code}: the one-factor model is improper (a uniqueness reached its bound), doubt omega")
             warnings.warn(notes[-1], HeywoodWarning, stacklevel=3)
-        fitted = one_factor_ml(formulas.with_some_variance(left_out), start=fit.loadings)
+        fitted = one_factor_ml(formulas.with_some_variance(left_out), start=fit.loadings, tolerance=1e-7)
         omegas = formulas.omega_from_factor(fitted.loadings, left_out)
         bounds = jackknife_interval(row["omega"], omegas, level=level, transform="log1m")
         found.append((code, "omega", JACKKNIFE, row["omega"], *bounds))
@@ -285,6 +285,7 @@ def _describe(ratings: Ratings, item: str) -> dict[str, float]:
     mean, covariance = moments(x[:, None], weight)
     sd = math.sqrt(float(covariance[0, 0]))
     share, deviation = weight / weight.sum(), (x - mean[0]) / (sd if sd > 0 else math.nan)
+    squares = deviation * deviation
     return {
         "n": int(answered.sum()),
         "missing": float(1 - answered.mean()),
@@ -292,8 +293,8 @@ def _describe(ratings: Ratings, item: str) -> dict[str, float]:
         "sd": sd,
         "min": float(x.min()),
         "max": float(x.max()),
-        "skew": float(share @ deviation**3),
-        "kurtosis": float(share @ deviation**4 - 3),
+        "skew": float(share @ (deviation * squares)),
+        "kurtosis": float(share @ (squares * squares) - 3),
         "floor": float(weight[x == low].sum() / weight.sum()),
         "ceiling": float(weight[x == high].sum() / weight.sum()),
     }

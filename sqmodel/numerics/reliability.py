@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import cache
 from typing import Any
@@ -174,9 +175,11 @@ def covariances_without(x: Array, weight: Array, groups: npt.NDArray[np.intp]) -
         first[groups] = weighted
         second[groups] = weighted[:, :, None] * centred[:, None, :]
     else:
-        parts = [np.flatnonzero(groups == g) for g in range(count)]
-        first = np.array([weighted[p].sum(axis=0) for p in parts])
-        second = np.array([weighted[p].T @ centred[p] for p in parts])
+        order = np.argsort(groups, kind="stable")
+        ends = np.searchsorted(groups[order], np.arange(count + 1))
+        a, b = weighted[order], centred[order]
+        first = np.array([a[i:j].sum(axis=0) for i, j in itertools.pairwise(ends)])
+        second = np.array([a[i:j].T @ b[i:j] for i, j in itertools.pairwise(ends)])
     left = (weight.sum() - mass)[:, None, None]
     mean = -first[:, :, None] / left
     result: Array = (second.sum(axis=0) - second) / left - mean * mean.transpose(0, 2, 1)

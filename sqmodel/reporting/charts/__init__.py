@@ -4,13 +4,12 @@ Each function takes a name, rows or points, an alternative text and a caption, a
 drawings (Chinese and English, wide and narrow), of which the page shows one, and the numbers behind them.
 """
 
+from sqmodel.reporting.charts.distribution import DistributionRow, distribution_chart
 from sqmodel.reporting.charts.figure import Figure
 from sqmodel.reporting.charts.priority import Point, priority_map
 from sqmodel.reporting.charts.rows import (
-    DistributionRow,
     GapRow,
     Row,
-    distribution_chart,
     gap_chart,
     interval_chart,
 )

@@ -123,7 +123,8 @@ def assemble(
     digits: int = 1,
 ) -> Figure:
     """Draw a chart in its four variants."""
-    drawings, first = Markup(""), {}
+    drawings = Markup("")
+    first: dict[bool, Drawing] = {}
     for variant in VARIANTS:
         drawing = draw(variant)
         anchor = f"marks-{name}-{'n' if variant.narrow else 'w'}"

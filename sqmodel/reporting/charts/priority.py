@@ -27,6 +27,8 @@ QUADRANTS = {
     (1, 0): Text(zh="优先改进", en="Improve first"),
 }
 FIRST = Text(zh="先做", en="do first")
+NEAR, FAR = (7.0, 12.0, 20.0), (30.0, 42.0, 56.0, 72.0, 90.0, 110.0)
+CROWD = 12
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
@@ -207,29 +209,29 @@ def _dots(points: Sequence[Point], plot: _Plot) -> Markup:
 def _labels(points: Sequence[Point], plot: _Plot) -> tuple[Markup, list[tuple[int, Point]]]:
     """Labels beside their points where nothing is in the way; the others get a number, and are returned."""
     v = plot.variant
-    taken = [_around(*plot.at(p)) for p in points]
-    for key in QUADRANTS:
-        x, y, anchor, words = _corner(plot, key)
-        width = text_width(words, v.small)
-        left = x - width if anchor == "end" else x
-        taken.append((left, y - v.small, left + width, y + 3))
+    taken = [_around(*plot.at(p)) for p in points] + [_corner_box(plot, key) for key in QUADRANTS]
+    # On a phone a crowd of words leaves no room for the numbers of the others.
+    crowded = v.narrow and len(points) > CROWD
     found, numbered = Markup(""), []
-    order = sorted(enumerate(points, start=1), key=lambda p: not p[1].highlight)
-    for i, point in order:
-        full = wrap(point.label[v.language], 92.0 if v.narrow else 150.0, v.small)
-        short = [str(i)]
-        for lines in [full, short] if len(full) <= 2 else [short]:
-            place = _place(lines, plot.at(point), plot, taken)
-            if place is not None or lines is short:
-                break
-        if lines is short:
+    for i, point in sorted(enumerate(points, start=1), key=lambda p: not p[1].highlight):
+        lines = wrap(point.label[v.language], 92.0 if v.narrow else 150.0, v.small)
+        worded = len(lines) <= 2 and (point.highlight or not crowded)
+        box = _place(lines, plot.at(point), plot, taken) if worded else None
+        if box is None:
+            lines = [str(i)]
             numbered.append((i, point))
-        box = place or _beside(lines, plot.at(point), 0.0, 7.0, v)
+            box = _place(lines, plot.at(point), plot, taken) or _beside(lines, plot.at(point), 0.0, NEAR[0], v)
         taken.append(box)
         found += _label(lines, box, point, plot)
-    return group(found, class_="halo", font_size=v.small, text_anchor="middle"), sorted(
-        numbered, key=lambda pair: pair[0]
-    )
+    labels = group(found, class_="halo", font_size=v.small, text_anchor="middle")
+    return labels, sorted(numbered, key=lambda pair: pair[0])
+
+
+def _corner_box(plot: _Plot, key: tuple[int, int]) -> Box:
+    x, y, anchor, words = _corner(plot, key)
+    width = text_width(words, plot.variant.small)
+    left = x - width if anchor == "end" else x
+    return left, y - plot.variant.small, left + width, y + 3
 
 
 def _around(x: float, y: float) -> Box:
@@ -245,16 +247,17 @@ def _beside(lines: Sequence[str], at: tuple[float, float], angle: float, far: fl
     return cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2
 
 
-def _directions() -> Iterator[tuple[float, float]]:
-    """Where a label may go, best first: right, left, above, below, then the diagonals, near before far."""
-    order = (0, 4, 2, 6, 1, 7, 3, 5)
-    for far, eighth in itertools.product((7.0, 12.0, 20.0), order):
-        yield eighth * math.pi / 4, far
+def _directions(far: Sequence[float]) -> Iterator[tuple[float, float]]:
+    """Where a label may go, best first: near before far; right, left, above, below before what lies between."""
+    order = (0, 8, 4, 12, 2, 14, 6, 10, 1, 15, 7, 9, 3, 5, 11, 13)
+    for distance, part in itertools.product(far, order):
+        yield part * math.pi / 8, distance
 
 
 def _place(lines: Sequence[str], at: tuple[float, float], plot: _Plot, taken: Sequence[Box]) -> Box | None:
-    for angle, far in _directions():
-        box = _beside(lines, at, angle, far, plot.variant)
+    # A number is small and its leader clear, so that it may stand farther away than words.
+    for angle, distance in _directions((*NEAR, *FAR) if lines[0].isdigit() else NEAR):
+        box = _beside(lines, at, angle, distance, plot.variant)
         inside = box[0] >= plot.x.start + 2 and box[2] <= plot.variant.width and box[1] >= plot.y.end - 4
         if inside and box[3] <= plot.y.start - 2 and not any(_overlap(box, other) for other in taken):
             return box

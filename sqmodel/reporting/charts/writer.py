@@ -16,9 +16,9 @@ from collections.abc import Iterable
 
 from markupsafe import Markup, escape
 
-LATIN = 0.55
+LATIN = 0.56
 """Mean width of a Latin letter or digit in em; Noto Sans SC sets digits at .555."""
-NARROW = frozenset(" .,:;|!'’‘ijlIt()[]–·")
+NARROW = frozenset(" .,:;|!'ijlIt()[]")
 WIDE = frozenset("MWmw%—@+−=<>≥≤±")
 NO_START = frozenset("，。、；：？！）》」』”’％%·…,.;:?!)")
 """Characters that must not begin a line of Chinese text."""
