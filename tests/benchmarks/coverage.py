@@ -196,7 +196,8 @@ def show(rows: list[dict[str, Any]], replications: int, seconds: float) -> None:
         shown = " ".join(f"{row[c]['coverage']:>7.1%}" for c in COEFFICIENTS)
         verdict = ("met" if passed(row) else "MISSED") if row["n"] >= 50 else "-"
         weighted = "yes" if row["weighted"] else "no"
-        print(f"{row['n']:>4} {row['skewness']:>8.2f} {weighted:>8} {shown}  {verdict:6}  {row['index_method']}")
+        skewness = round(row["skewness"], 6) + 0.0
+        print(f"{row['n']:>4} {skewness:>8.2f} {weighted:>8} {shown}  {verdict:6}  {row['index_method']}")
         lost = {c: row[c]["undefined"] for c in COEFFICIENTS if row[c]["undefined"]}
         if lost:
             print("     no interval in " + ", ".join(f"{v} replications of {c}" for c, v in lost.items()))
