@@ -23,13 +23,22 @@ class Columns:
     weight : (n,) array
         Sample weights.
     calibration : DataFrame or None, n x margins
-        Where the weights were raked, the dummy columns of the margins: answers are then replaced by mean plus
-        residual on them, which leaves every mean as it is and takes out the variance that raking removes (the
-        regression residuals of calibration estimators, Deville and Sarndal 1992).
+        Where the weights were raked, the dummy columns of the margins: deviations from a mean are then replaced by
+        their residuals on the margins, over all respondents who were raked together and not only those whose mean it
+        is. That leaves every mean as it is and takes out the variance that raking removes (the regression residuals
+        of calibration estimators, Deville and Sarndal 1992).
+    raked : (n,) array, optional
+        Which respondents were raked together (the quarter); all of them by default.
     """
 
-    def __init__(self, weight: npt.NDArray[np.float64], calibration: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self,
+        weight: npt.NDArray[np.float64],
+        calibration: pd.DataFrame | None = None,
+        raked: npt.ArrayLike | None = None,
+    ) -> None:
         self.weight = weight
+        self._raked = np.zeros(len(weight)) if raked is None else np.asarray(raked)
         self._margins = None if calibration is None else calibration.to_numpy(float)
         self._columns: list[npt.NDArray[np.float64]] = []
         self._masks: dict[bytes, int] = {}
@@ -38,12 +47,13 @@ class Columns:
         """Register the weighted mean of `values` (n,; NaN left out); returns totals -> mean."""
         x = np.asarray(values, float)
         observed = ~np.isnan(x)
-        if self._margins is not None and observed.any():
-            x = self._without_margins(x, observed)
         key = observed.tobytes()
         if key not in self._masks:
             self._masks[key] = self._add(np.where(observed, self.weight, 0.0))
-        numerator, denominator = self._add(np.where(observed, self.weight * x, 0.0)), self._masks[key]
+        column = np.where(observed, self.weight * x, 0.0)
+        if self._margins is not None and observed.any():
+            column = self._without_margins(x, observed)
+        numerator, denominator = self._add(column), self._masks[key]
         return lambda t: t[..., numerator] / t[..., denominator]
 
     def products(self, values: npt.ArrayLike) -> Callable[[Totals], Totals]:
@@ -74,14 +84,18 @@ class Columns:
         return len(self._columns) - 1
 
     def _without_margins(self, x: npt.NDArray[np.float64], observed: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        assert self._margins is not None
-        root = np.sqrt(self.weight[observed])
-        design = self._margins[observed]
-        slopes, *_ = np.linalg.lstsq(design * root[:, None], x[observed] * root, rcond=None)
-        centre = np.average(x[observed], weights=self.weight[observed])
-        result = np.full(len(x), np.nan)
-        result[observed] = centre + x[observed] - design @ slopes
-        return result
+        margins = self._margins
+        if margins is None:
+            raise ValueError("expected the margins of a raked sample, found none")
+        centre = float(np.average(x[observed], weights=self.weight[observed]))
+        deviation = np.where(observed, x - centre, 0.0)
+        column = np.where(observed, self.weight * centre, 0.0)
+        for together in np.unique(self._raked[observed]):
+            rows = self._raked == together
+            root = np.sqrt(self.weight[rows])
+            slopes, *_ = np.linalg.lstsq(margins[rows] * root[:, None], deviation[rows] * root, rcond=None)
+            column[rows] += self.weight[rows] * (deviation[rows] - margins[rows] @ slopes)
+        return column
 
     @property
     def totals(self) -> npt.NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sqmodel.index.columns import Columns, Part, difference
+from sqmodel.index.columns import Columns, Part
 from sqmodel.index.weighting import overall_satisfaction
 from sqmodel.measurement.inputs import as_ratings
 from sqmodel.measurement.measure import Measure
@@ -64,7 +64,12 @@ class Gaps(Result):
 
 
 def assess_gaps(
-    measure: Measure, *, level: float = 0.95, draws: int = 1000, rng: np.random.Generator | int = 0
+    measure: Measure,
+    *,
+    minimum_n: int = 10,
+    level: float = 0.95,
+    draws: int = 1000,
+    rng: np.random.Generator | int = 0,
 ) -> Gaps:
     """How far is performance from expectation, and is the gap worth computing?
 
@@ -72,8 +77,11 @@ def assess_gaps(
     ----------
     measure : Measure
         Its current quarter is used.
+    minimum_n : int
+        What fewer respondents answered is blank.
     level, draws, rng
-        Of the studentised bootstrap over respondents.
+        Of the studentised bootstrap over respondents. The bounds of the dimensions' gaps hold for all of them
+        together.
 
     Returns
     -------
@@ -94,13 +102,17 @@ def assess_gaps(
     scores = current.dimension_scores(codes)
     wished = None if expected is None else current.expectation_scores(codes)
     notes = () if current.has_expectations else ("expectations were not asked: no gaps",)
-    items = pd.concat([_side_by_side(current, performed[[c]], None if expected is None else expected[[c]], options)
-                       for c in codes])  # fmt: skip
+    items = pd.concat(
+        [
+            _side_by_side(current, performed[[c]], None if expected is None else expected[[c]], minimum_n, options)
+            for c in codes
+        ]
+    )
     items.insert(0, "dimension", [current.instrument.item(c).dimension for c in codes])
     return Gaps(
         n=len(current),
         items=items,
-        dimensions=_side_by_side(current, scores, wished, options),
+        dimensions=_side_by_side(current, scores, wished, minimum_n, options),
         difference_reliability=_difference_reliability(measure, current, scores, wished),
         prediction=_prediction(current, scores, wished, options),
         settings={"level": level, "draws": draws, "unit": "0-100"},
@@ -109,26 +121,32 @@ def assess_gaps(
 
 
 def _side_by_side(
-    current: Responses, performed: pd.DataFrame, expected: pd.DataFrame | None, options: dict[str, Any]
+    current: Responses,
+    performed: pd.DataFrame,
+    expected: pd.DataFrame | None,
+    minimum_n: int,
+    options: dict[str, Any],
 ) -> pd.DataFrame:
-    book = Columns(current.sample_weight, current.calibration)
     names: list[str] = list(performed.columns)
-    first = [book.mean(performed[c]) for c in names]
-    blocks: dict[str, list[Part]] = {"performance": first}
+    sides = {"performance": performed}
     if expected is not None:
-        both = {c: performed[c].notna() & expected[c].notna() for c in names}
-        blocks["expectation"] = [book.mean(expected[c]) for c in names]
-        paired = [
-            difference(book.mean(performed[c].where(both[c])), book.mean(expected[c].where(both[c]))) for c in names
-        ]
-        blocks["gap"] = paired
-    result = book.bootstrap([p for block in blocks.values() for p in block], **options)
+        sides["expectation"] = expected
+        sides["gap"] = performed - expected
     table = pd.DataFrame({"n": performed.notna().sum()}, index=names)
-    for position, name in enumerate(("performance", "expectation", "gap")):
-        own = slice(position * len(names), (position + 1) * len(names))
-        present = name in blocks
-        for suffix, source in (("", result.estimate), ("_low", result.low), ("_high", result.high)):
-            table[name + suffix] = source[own] if present else np.nan
+    for name in ("performance", "expectation", "gap"):
+        values = sides.get(name)
+        shown = [] if values is None else [c for c in names if int(values[c].notna().sum()) >= minimum_n]
+        for column in (name, f"{name}_low", f"{name}_high"):
+            table[column] = np.nan
+        if values is None or not shown:
+            continue
+        book = Columns(current.sample_weight, current.calibration)
+        result = book.bootstrap([book.mean(values[c]) for c in shown], **options)
+        low, high = result.simultaneous() if name == "gap" and len(shown) > 1 else (result.low, result.high)
+        lowest = -100.0 if name == "gap" else 0.0
+        table.loc[shown, name] = result.estimate
+        table.loc[shown, f"{name}_low"] = np.maximum(low, lowest)
+        table.loc[shown, f"{name}_high"] = np.minimum(high, 100.0)
     return table
 
 

@@ -40,7 +40,8 @@ class Outcomes(Result):
 
 
 def assess_outcomes(
-    measure: Measure, *, previous: str = "", level: float = 0.95, draws: int = 1000,
+    measure: Measure, *, previous: str = "",
+    minimum_n: int = 10, level: float = 0.95, draws: int = 1000,
     rng: np.random.Generator | int = 0,
 ) -> Outcomes:  # fmt: skip
     """What do clients say of the result, and has it changed?
@@ -50,6 +51,8 @@ def assess_outcomes(
     measure : Measure
     previous : str
         The quarter to compare with; empty for no comparison (`Index.previous_quarter` names one that is large enough).
+    minimum_n : int
+        An outcome that fewer answered is left out; one that fewer answered in the previous quarter has no change.
     level, draws, rng
         Of the studentised bootstrap over respondents.
 
@@ -66,14 +69,15 @@ def assess_outcomes(
     before = (responses.frame["quarter"] == previous).to_numpy() if previous else np.zeros(len(responses), bool)
     part = responses.keep(now | before)
     now = now[now | before]
+    quarters = part.frame["quarter"].astype(str) if "quarter" in part.frame else None
     rows = {}
     for role in ROLES:
         values = _values(part, role)
-        if values is None or int(values[now].notna().sum()) < 2:
+        if values is None or int(values[now].notna().sum()) < minimum_n:
             continue
-        book = Columns(part.sample_weight, part.calibration)
+        book = Columns(part.sample_weight, part.calibration, quarters)
         parts: list[Part] = [book.mean(values.where(now))]
-        compared = bool(previous) and int(values[~now].notna().sum()) >= 2
+        compared = bool(previous) and int(values[~now].notna().sum()) >= minimum_n
         if compared:
             parts.append(difference(parts[0], book.mean(values.where(~now))))
         result = book.bootstrap(
@@ -85,7 +89,8 @@ def assess_outcomes(
             level=level,
         )
         row = {"n": int(values[now].notna().sum()), "estimate": result.estimate[0], "se": result.se[0]}
-        row |= {"low": result.low[0], "high": result.high[0]}
+        lowest = -100.0 if role == "nps" else 0.0
+        row |= {"low": max(result.low[0], lowest), "high": min(result.high[0], 100.0)}
         for name, source in (("change", result.estimate), ("change_low", result.low), ("change_high", result.high)):
             row[name] = source[1] if compared else math.nan
         rows[role] = row | {"unit": "-100-100" if role == "nps" else "0-100"}

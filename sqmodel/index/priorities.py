@@ -14,6 +14,7 @@ from scipy import stats
 from sqmodel.index.columns import Columns, Part, Totals, constant
 from sqmodel.index.weighting import Weights, overall_satisfaction
 from sqmodel.measurement.measure import Measure
+from sqmodel.numerics.resampling import Bootstrap
 from sqmodel.result import Result
 from sqmodel.survey.responses import Responses, to_percent
 
@@ -34,12 +35,12 @@ class Priorities(Result):
     target : str
         ``expectation``: an item is raised to what clients expect. ``average``: to the average item.
     candidates : DataFrame, one row an item, largest gain first
-        dimension, performance, shortfall (target minus performance), importance (correlation with overall
-        satisfaction) with bounds, gain with bounds that hold for all items together (``gain_low``, ``gain_high``),
-        and versus_mean (gain minus the mean gain) with such bounds.
+        dimension, performance, shortfall (target minus performance), gain and versus_mean (gain minus the mean gain),
+        each with bounds (``_low``, ``_high``) that hold for all items together, and importance (correlation with
+        overall satisfaction) with its own.
     actions : tuple of str
-        At most three items whose gain is surely above zero and surely above the average item's gain. Empty: the
-        data do not say what comes first.
+        At most three items that surely fall short, whose gain is surely above zero and surely above the average
+        item's gain. Empty: the data do not say what comes first.
     """
 
     n: int
@@ -57,6 +58,7 @@ def find_priorities(
     measure: Measure,
     *,
     weights: Weights,
+    minimum_n: int = 10,
     level: float = 0.95,
     draws: int = 1000,
     rng: np.random.Generator | int = 0,
@@ -68,6 +70,8 @@ def find_priorities(
     measure : Measure
     weights : Weights
         Used where there is no overall satisfaction question.
+    minimum_n : int
+        An item whose expectation fewer stated has no shortfall and no gain.
     level, draws, rng
         Of the basic bootstrap over respondents; the bounds hold for all items together (largest absolute pivot).
 
@@ -89,35 +93,23 @@ def find_priorities(
     book = Columns(current.sample_weight, current.calibration)
     performed = to_percent(current.instrument, current.items[codes])
     level_of = [book.mean(performed[c]) for c in codes]
-    target = _targets(book, current, codes, level_of)
+    target = _targets(book, current, codes, level_of, minimum_n)
     slopes = _slopes(book, scores, satisfaction) if usable and satisfaction is not None else _given(weights)
     position = {d: j for j, d in enumerate(scores.columns)}
     members = measure.instrument.structure()
     owner = np.array([position[measure.instrument.item(c).dimension] for c in codes])
     size = np.array([len(set(members[measure.instrument.item(c).dimension]) & set(codes)) for c in codes])
 
-    def gains(t: Totals) -> Totals:
+    def statistics(t: Totals) -> Totals:
         short = np.stack([goal(t) - now(t) for goal, now in zip(target, level_of, strict=True)], axis=-1)
-        result: Totals = slopes(t)[..., owner] / size * short
-        return result
+        gain = slopes(t)[..., owner] / size * short
+        return np.concatenate([gain, gain - gain.mean(axis=-1, keepdims=True), short], axis=-1)
 
-    def gains_and_contrasts(t: Totals) -> Totals:
-        every = gains(t)
-        return np.concatenate([every, every - every.mean(axis=-1, keepdims=True)], axis=-1)
-
-    result = book.bootstrap(
-        gains_and_contrasts, rng=np.random.default_rng(rng), draws=draws, level=level, studentise=False
-    )
-    table = _table(measure, codes, result.estimate, result.se, len(codes))
-    first = np.arange(2 * len(codes)) < len(codes)
-    low, high = result.simultaneous(first)
-    other_low, other_high = result.simultaneous(~first)
-    k = len(codes)
-    table["gain_low"], table["gain_high"] = low[:k], high[:k]
-    table["versus_mean_low"], table["versus_mean_high"] = other_low[k:], other_high[k:]
+    generator = np.random.default_rng(rng)
+    result = book.bootstrap(statistics, rng=generator, draws=draws, level=level, studentise=False)
+    table = _table(measure, codes, result)
     totals = book.totals
     table.insert(1, "performance", [float(np.real(f(totals))) for f in level_of])
-    table.insert(2, "shortfall", [float(np.real(g(totals) - f(totals))) for g, f in zip(target, level_of, strict=True)])
     importance = _importance(current, performed, satisfaction if usable else None, level)
     table = table.join(importance).sort_values("gain", ascending=False)
     return Priorities(
@@ -138,10 +130,10 @@ def _enough(scores: pd.DataFrame, satisfaction: pd.Series) -> bool:
     return int(np.linalg.matrix_rank(centred.to_numpy(float), tol=1e-6 * len(centred))) == scores.shape[1]
 
 
-def _targets(book: Columns, current: Responses, codes: list[str], level_of: list[Part]) -> list[Part]:
+def _targets(book: Columns, current: Responses, codes: list[str], level_of: list[Part], minimum_n: int) -> list[Part]:
     if current.has_expectations:
         expected = to_percent(current.instrument, current.expectations[codes])
-        return [book.mean(expected[c]) for c in codes]
+        return [book.mean(expected[c]) if expected[c].notna().sum() >= minimum_n else constant(math.nan) for c in codes]
 
     def average(t: Totals) -> Totals:
         result: Totals = sum((f(t) for f in level_of), np.zeros(t.shape[:-1])) / len(level_of)
@@ -174,16 +166,19 @@ def _given(weights: Weights) -> Part:
     return lambda t: np.stack([f(t) for f in fixed], axis=-1)
 
 
-def _table(measure: Measure, codes: list[str], estimate: Array, se: Array, k: int) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "dimension": [measure.instrument.item(c).dimension for c in codes],
-            "gain": estimate[:k],
-            "gain_se": se[:k],
-            "versus_mean": estimate[k:],
-        },
-        index=pd.Index(codes, name="item"),
+def _table(measure: Measure, codes: list[str], result: Bootstrap) -> pd.DataFrame:
+    """Shortfall, gain and gain against the mean, each with bounds that hold for all items together."""
+    k = len(codes)
+    table = pd.DataFrame(
+        {"dimension": [measure.instrument.item(c).dimension for c in codes]}, index=pd.Index(codes, name="item")
     )
+    for name, start in (("shortfall", 2 * k), ("gain", 0), ("versus_mean", k)):
+        family = np.zeros(3 * k, bool)
+        family[start : start + k] = True
+        low, high = result.simultaneous(family)
+        table[name], table[f"{name}_low"], table[f"{name}_high"] = result.estimate[family], low[family], high[family]
+    table["gain_se"] = result.se[:k]
+    return table
 
 
 def _importance(
@@ -209,5 +204,5 @@ def _importance(
 
 
 def _stand_out(table: pd.DataFrame) -> tuple[str, ...]:
-    sure = (table["gain_low"] > 0) & (table["versus_mean_low"] > 0)
+    sure = (table["shortfall_low"] > 0) & (table["gain_low"] > 0) & (table["versus_mean_low"] > 0)
     return tuple(str(c) for c in table.index[sure][:MOST_ACTIONS])

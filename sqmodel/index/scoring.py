@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from sqmodel.errors import ComputationError
 from sqmodel.index.columns import Columns, Part, difference, quarter_pattern, weighted_sum
 from sqmodel.index.suppression import hide_nested, suppressed
 from sqmodel.index.weighting import Weights, allocation_parts, derive_weights, fixed_parts
 from sqmodel.measurement.measure import Measure
-from sqmodel.numerics.resampling import Bootstrap
+from sqmodel.numerics.resampling import Bootstrap, joint_critical_values
 from sqmodel.result import Estimate, Result
 from sqmodel.survey.responses import Responses
 
@@ -128,20 +126,15 @@ def build_index(
     UnfitMeasureError
         The measure failed and `accept` is empty.
     ComputationError
-        Fewer than `minimum_n` respondents in the quarter, or a dimension that nobody can be scored on.
+        Fewer than `minimum_n` respondents in the quarter, on a dimension, or to an item.
     """
     measure.require(accept)
     generator = np.random.default_rng(rng)
     chosen = weights or derive_weights(measure)
     current = measure.current
-    if len(current) < minimum_n:
-        raise ComputationError(
-            f"{measure.instrument.name} {measure.quarter}: expected at least {minimum_n} respondents (minimum_n), "
-            f"found {len(current)}; collect more answers before publishing"
-        )
-    earlier = [q for q in measure.responses.quarters if q < measure.quarter]
-    previous = earlier[-1] if earlier and _size(measure, earlier[-1]) >= minimum_n else ""
-    first = next((q for q in earlier if _size(measure, q) >= minimum_n), "")
+    _check_sizes(measure, minimum_n)
+    earlier = [q for q in measure.responses.quarters if q < measure.quarter and _scored(measure, q) >= minimum_n]
+    previous, first = (earlier[-1], earlier[0]) if earlier else ("", "")
     options = {"level": level, "draws": draws, "rng": generator}
     result = _compare(measure, chosen, previous, strata, options)
     overall = _estimate(result.all, 0, len(current), clip=True)
@@ -178,8 +171,31 @@ class _Comparison:
     n: dict[str, int]
 
 
-def _size(measure: Measure, quarter: str) -> int:
-    return len(measure.responses.of(quarter))
+def _check_sizes(measure: Measure, minimum_n: int) -> None:
+    """Nothing rests on fewer than `minimum_n` respondents: not the quarter, nor a dimension, nor an item."""
+    current = measure.current
+    name = f"{measure.instrument.name} {measure.quarter}".strip()
+    if len(current) < minimum_n:
+        raise ComputationError(
+            f"{name}: expected at least {minimum_n} respondents (minimum_n), found {len(current)}; "
+            "collect more answers before publishing"
+        )
+    items = list(measure.items)
+    for what, answered, remedy in (
+        ("dimension", current.dimension_scores(items).notna().sum(), "collect more answers before publishing"),
+        ("item", current.items[items].notna().sum(), "collect more answers, or name the items in drop_items"),
+    ):
+        few = [f"{code} ({n})" for code, n in answered.items() if n < minimum_n]
+        if few:
+            raise ComputationError(
+                f"{name}: expected at least {minimum_n} answers (minimum_n) to every {what}, found fewer for "
+                f"{', '.join(few)}; {remedy}"
+            )
+
+
+def _scored(measure: Measure, quarter: str) -> int:
+    """Respondents of a quarter who can be scored, on the dimension where they are fewest."""
+    return int(measure.responses.of(quarter).dimension_scores(list(measure.items)).notna().sum().min())
 
 
 def _of(responses: Responses, quarter: str) -> int:
@@ -193,15 +209,11 @@ def _compare(
     responses, now = measure.responses, _mask(measure.responses, measure.quarter)
     both = now | _mask(responses, previous) if previous else now
     part = responses.keep(both)
-    book = Columns(part.sample_weight, part.calibration)
+    quarters = part.frame["quarter"].astype(str) if "quarter" in part.frame else None
+    book = Columns(part.sample_weight, part.calibration, quarters)
     now = now[both]
     scores = part.dimension_scores(list(measure.items))
     codes = list(scores.columns)
-    empty = [c for c in codes if scores.loc[now, c].notna().sum() < 2]
-    if empty:
-        raise ComputationError(
-            f"expected respondents who answered at least half of the items of {', '.join(empty)}, found fewer than 2"
-        )
     means = [book.mean(scores[c].where(now)) for c in codes]
     shares = _weight_parts(book, part, now, weights)
     parts = [weighted_sum(shares, means), *means, *_versus_others(means)]
@@ -259,7 +271,7 @@ def _estimate(result: Bootstrap, j: int, n: int, clip: bool = False) -> Estimate
     low, high = float(result.low[j]), float(result.high[j])
     if clip:
         low, high = max(low, 0.0), min(high, 100.0)
-    return Estimate(float(result.estimate[j]), low, high, float(result.se[j]), n, result.level, result.method)
+    return Estimate(float(result.estimate[j]), low, high, float(result.se[j]), n, result.level, result.method_of(j))
 
 
 def _dimension_table(measure: Measure, weights: Weights, result: _Comparison) -> pd.DataFrame:
@@ -314,11 +326,11 @@ def _trend(
         part = measure.responses.of(quarter)
         if quarter == measure.quarter:
             b, names = result.all, [OVERALL, *result.codes]
-        elif len(part) >= minimum_n:
+        elif _scored(measure, quarter) >= minimum_n:
             b, names = _levels(measure, part, weights, options)
         else:
-            nothing = (math.nan,) * 4
-            rows += [(quarter, scope, len(part), *nothing) for scope in (OVERALL, *result.codes)]
+            nothing = (math.nan,) * 5
+            rows += [(quarter, scope, *nothing) for scope in (OVERALL, *result.codes)]
             continue
         for j, scope in enumerate(names):
             bounds = (max(float(b.low[j]), 0.0), min(float(b.high[j]), 100.0))
@@ -350,7 +362,8 @@ def _groups(measure: Measure, weights: Weights, minimum_n: int, options: dict[st
     codes = measure.instrument.dimension_codes
     scores = current.dimension_scores(list(measure.items))
     rows: list[dict[str, Any]] = []
-    hidden = _hidden(current, minimum_n)
+    influences: list[tuple[npt.NDArray[np.float64], float]] = []
+    hidden = _hidden(current, scores.notna(), minimum_n)
     for group in current.group_codes:
         labels = current.frame[group]
         counts = {str(v): int((labels == v).sum()) for v in _ordered(measure, group, labels)}
@@ -359,17 +372,25 @@ def _groups(measure: Measure, weights: Weights, minimum_n: int, options: dict[st
             row["n"] = math.nan if value in hidden[group] else n
             if value not in hidden[group]:
                 member = (labels == value).to_numpy(bool)
-                row |= _one_group(current, scores, member, weights, minimum_n, options)
+                figures, influence = _one_group(current, scores, member, weights, minimum_n, options)
+                row |= figures
+                influences += influence
             rows.append(row)
-    table = pd.DataFrame(rows, columns=[*GROUP_COLUMNS, *codes])
-    return _simultaneous(table, options["level"])
+    return _simultaneous(pd.DataFrame(rows, columns=[*GROUP_COLUMNS, *codes]), influences, options)
 
 
-def _hidden(current: Responses, minimum_n: int) -> dict[str, dict[str, str]]:
-    """Groups to withhold by variable: too small, or to be had by subtraction within or between the variables."""
+def _hidden(current: Responses, scored: pd.DataFrame, minimum_n: int) -> dict[str, dict[str, str]]:
+    """Groups to withhold by variable: too small, or to be had by subtraction within or between the variables.
+
+    A group is as large as the number of its members who can be scored, on the dimension where they are fewest.
+    """
     labels = {g: [None if pd.isna(v) else str(v) for v in current.frame[g]] for g in current.group_codes}
     alone = {
-        g: suppressed(Counter(v for v in column if v is not None), column.count(None), minimum_n)
+        g: suppressed(
+            {str(v): int(n) for v, n in scored.groupby(current.frame[g]).sum().min(axis=1).items()},
+            column.count(None),
+            minimum_n,
+        )
         for g, column in labels.items()
     }
     return hide_nested(labels, alone, minimum_n)
@@ -388,12 +409,13 @@ def _one_group(
     weights: Weights,
     minimum_n: int,
     options: dict[str, Any],
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[tuple[npt.NDArray[np.float64], float]]]:
+    """Figures of a group, and the influences on its difference from the others with their degrees of freedom."""
     book = Columns(current.sample_weight, current.calibration)
     inside = [book.mean(scores[c].where(member)) for c in scores.columns]
     own = weighted_sum(fixed_parts(weights), inside)
     parts = [own, *inside]
-    compared = int((~member).sum()) >= minimum_n
+    compared = int(scores[~member].notna().sum().min()) >= minimum_n
     if compared:
         outside = [book.mean(scores[c].where(~member)) for c in scores.columns]
         parts.append(difference(own, weighted_sum(fixed_parts(weights), outside)))
@@ -402,16 +424,23 @@ def _one_group(
     values |= dict(zip(scores.columns, b.estimate[1 : 1 + scores.shape[1]], strict=True))
     if compared:
         values |= {"difference": b.estimate[-1], "difference_se": b.se[-1]}
-    return {k: float(v) for k, v in values.items()}
+    influence = [(b.influence[:, -1], float(b.degrees[-1]))] if compared else []
+    return {k: float(v) for k, v in values.items()}, influence
 
 
-def _simultaneous(table: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Bounds of the differences that hold for all groups compared, together (Sidak)."""
-    compared = int(table["difference"].notna().sum())
-    if compared == 0:
+def _simultaneous(
+    table: pd.DataFrame, influences: list[tuple[npt.NDArray[np.float64], float]], options: dict[str, Any]
+) -> pd.DataFrame:
+    """Bounds of the differences that hold for all groups compared, together."""
+    if not influences:
         return table
-    critical = float(stats.norm.ppf((1 + level ** (1 / compared)) / 2))
-    half = critical * table["difference_se"].astype(float)
-    table["difference_low"] = table["difference"].astype(float) - half
-    table["difference_high"] = table["difference"].astype(float) + half
+    compared = table["difference"].notna()
+    critical = joint_critical_values(
+        np.column_stack([psi for psi, _ in influences]),
+        np.array([df for _, df in influences]),
+        **(options | {"draws": max(options["draws"], 1000)}),
+    )
+    half = critical * table.loc[compared, "difference_se"].astype(float)
+    table.loc[compared, "difference_low"] = table.loc[compared, "difference"].astype(float) - half
+    table.loc[compared, "difference_high"] = table.loc[compared, "difference"].astype(float) + half
     return table

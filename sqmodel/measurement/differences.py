@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,13 @@ class GroupDifferences(Result):
 
 
 def assess_group_differences(
-    responses: Responses, by: str, *, minimum_n: int = 10, withhold: Collection[str] = (), post_hoc: float = 1.0
+    responses: Responses,
+    by: str,
+    *,
+    items: Sequence[str] | None = None,
+    minimum_n: int = 10,
+    withhold: Collection[str] = (),
+    post_hoc: float = 1.0,
 ) -> GroupDifferences:
     """Do the groups of one variable differ in their dimension scores?
 
@@ -51,8 +57,10 @@ def assess_group_differences(
         One quarter; unweighted, as Welch's test has no design-based form (the index by group is weighted).
     by : str
         Grouping variable.
+    items : sequence of str, optional
+        Items to score; all by default.
     minimum_n : int
-        Smaller groups are left out, and named in `left_out`.
+        Groups with fewer members who can be scored on every dimension are left out, and named in `left_out`.
     withhold : collection of str
         Groups to leave out besides: those that an index by group suppresses to protect a smaller one.
     post_hoc : float
@@ -65,9 +73,10 @@ def assess_group_differences(
     """
     if by not in responses.group_codes:
         raise ComputationError(f"by: expected one of {', '.join(responses.group_codes)}, found {by!r}")
-    frame = responses.dimension_scores().assign(group=responses.frame[by])
+    scores = responses.dimension_scores(items)
+    frame = scores.assign(group=responses.frame[by])
     frame = frame[frame["group"].notna()]
-    counts = frame["group"].value_counts().sort_index()
+    counts = scores.notna().groupby(responses.frame[by]).sum().min(axis=1).sort_index()
     shown = [str(g) for g in counts.index[counts >= minimum_n] if g not in withhold]
     kept = frame[frame["group"].isin(shown)]
     if kept["group"].nunique() < 2:

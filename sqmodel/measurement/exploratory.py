@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,6 +91,7 @@ class Exploration(Result):
 def explore(
     data: Responses | pd.DataFrame,
     *,
+    items: Sequence[str] | None = None,
     n_factors: int | None = None,
     structure: str = "dimensions",
     extraction: str = "minres",
@@ -107,6 +108,8 @@ def explore(
     ----------
     data : Responses or DataFrame
         Of a frame all columns are items. Rows with a missing answer are left out and counted.
+    items : sequence of str, optional
+        Items to keep; all by default.
     n_factors : int, optional
         By default what parallel analysis of the factors suggests with normal draws (psych's ``nfact``), at
         least 1 and at most what the items allow.
@@ -122,7 +125,7 @@ def explore(
     Raises
     ------
     InputError
-        An unknown name, or columns that are not numbers.
+        An unknown name or item, or columns that are not numbers.
     ComputationError
         Fewer complete rows than items, constant items, items that repeat others, too many factors.
 
@@ -131,30 +134,46 @@ def explore(
     HeywoodWarning, ConvergenceWarning
         The solution is improper, or was not found; the result says so too.
     """
-    frame, expected = _items(data, structure)
+    frame, expected = _items(data, structure, items)
     _check_choices(frame, extraction, rotation, draws)
     complete = frame.dropna()
-    x, items = complete.to_numpy(dtype=float), [str(c) for c in frame.columns]
-    R = _correlations(x, items)
+    x, names = complete.to_numpy(dtype=float), [str(c) for c in frame.columns]
+    R = _correlations(x, names)
     parallel = parallel_eigenvalues(x, draws=draws, rng=rng)
     suggestions, partials = _suggest(parallel, velicer_map(R), expected)
     suggested = int(suggestions["n_factors"][DECIDING])
-    k = min(max(suggested, 1), most_factors(len(items))) if n_factors is None else n_factors
-    settings = {"n_factors": n_factors, "structure": structure, "extraction": extraction, "rotation": rotation}
+    k = min(max(suggested, 1), most_factors(len(names))) if n_factors is None else n_factors
+    settings: dict[str, Any] = {
+        "n_factors": n_factors,
+        "structure": structure,
+        "extraction": extraction,
+        "rotation": rotation,
+    }
     settings |= {"draws": draws, "rng": rng if isinstance(rng, int) else "generator"}
+    settings |= {} if items is None else {"items": names}
     return Exploration(
-        n=len(x), dropped=len(frame) - len(x), settings=settings, n_factors=k, **_adequacy(complete, items),
+        n=len(x), dropped=len(frame) - len(x), settings=settings, n_factors=k, **_adequacy(complete, names),
         eigenvalues=_eigenvalue_frame(parallel), map=partials, suggestions=suggestions,
-        disagreement=_disagreement(suggestions), **_solution(R, items, k, extraction, rotation, len(x)),
+        disagreement=_disagreement(suggestions), **_solution(R, names, k, extraction, rotation, len(x)),
     )  # fmt: skip
 
 
-def _items(data: Responses | pd.DataFrame, structure: str) -> tuple[pd.DataFrame, int | None]:
-    if isinstance(data, Responses):
-        grouped = data.instrument.structure(structure)
-        chosen = {item for members in grouped.values() for item in members}
-        return data.items[[c for c in data.instrument.item_codes if c in chosen]], len(grouped)
-    return data, None
+def _items(
+    data: Responses | pd.DataFrame, structure: str, items: Sequence[str] | None
+) -> tuple[pd.DataFrame, int | None]:
+    """Ratings of the items to explore, and the number of dimensions that they are meant to have."""
+    expected = None
+    if not isinstance(data, Responses):
+        frame = data
+    else:
+        grouped = [set(members) for members in data.instrument.structure(structure).values()]
+        kept = set().union(*grouped) if items is None else set(items)
+        frame = data.items[[c for c in data.instrument.item_codes if any(c in g for g in grouped)]]
+        expected = sum(bool(g & kept) for g in grouped)
+    unknown = [c for c in items or () if c not in frame.columns]
+    if unknown:
+        raise InputError("explore", [f"items: expected items of the answers, found {c!r}" for c in unknown])
+    return (frame if items is None else frame[[c for c in frame.columns if c in set(items)]]), expected
 
 
 def _check_choices(frame: pd.DataFrame, extraction: str, rotation: str, draws: int) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import yaml
 
@@ -41,7 +40,8 @@ class Measure:
         Items retained for scoring.
     ledger : DataFrame
         criterion, scope (dimension, item or ``all``), value, low, high, threshold, direction, required, verdict
-        (``met``, ``doubtful``: the threshold lies inside the interval, ``failed``, ``not assessed``), source.
+        (``met``; ``doubtful``: the value is good enough but its interval reaches beyond the threshold; ``failed``;
+        ``not assessed``), source.
     verdict : {"publish", "reservations", "reject"}
         reject: a required criterion failed. reservations: a required one is doubtful or not assessed, or another one
         failed. publish: neither.
@@ -189,9 +189,9 @@ def qualify(
         raise InputError("drop_items", [f"expected an item left in dimension {d!r}, found none" for d in empty])
     current = responses.of(quarter) if quarter else responses
     found: list[Finding] = [
-        *_sample(current, items, screening),
+        *_sample(current, items, screening, quarter),
         *_structure(current, exploration),
-        *_consistency(reliability),
+        *_consistency(current, items, reliability),
     ]
     found.append(_ends(current, items))
     rows = [_judge(rules[finding[0]], *finding) for finding in found]
@@ -202,10 +202,10 @@ def qualify(
 Finding = tuple[str, str, float, float, float]
 
 
-def _sample(current: Responses, items: tuple[str, ...], screening: Screening | None) -> list[Finding]:
+def _sample(current: Responses, items: tuple[str, ...], screening: Screening | None, quarter: str) -> list[Finding]:
     n = len(current)
     missing = float(current.items[list(items)].isna().to_numpy().mean()) if n else math.nan
-    careless = math.nan if screening is None else float(np.mean(screening.excluded))
+    careless = math.nan if screening is None else screening.share_excluded(quarter)
     nothing = (math.nan, math.nan)
     return [
         ("sample_size", "all", float(n), *nothing),
@@ -225,15 +225,20 @@ def _structure(current: Responses, exploration: Exploration | None) -> list[Find
     return [(name, "all", value, math.nan, math.nan) for name, value in zip(names, values, strict=True)]
 
 
-def _consistency(reliability: Reliability | None) -> list[Finding]:
+def _consistency(current: Responses, items: tuple[str, ...], reliability: Reliability | None) -> list[Finding]:
+    """Alpha and omega of every dimension that is scored; one item alone has neither, two have no omega."""
     if reliability is None:
         return [(name, "all", math.nan, math.nan, math.nan) for name in ("alpha", "omega", "item_rest")]
-    scales = reliability.coefficients.drop(index="total", errors="ignore")
+    found = reliability.coefficients.to_dict("index")
     rows: list[Finding] = []
-    for code, row in scales.iterrows():
+    for code, members in current.instrument.structure().items():
+        size = len(set(members) & set(items))
         for name in ("alpha", "omega"):
-            if not math.isnan(row[name]):
-                rows.append((name, str(code), float(row[name]), *reliability.interval(str(code), name)))
+            value = float(found.get(code, {}).get(name, math.nan))
+            if name == "omega" and size == 2 and math.isnan(value):
+                continue
+            bounds = (math.nan, math.nan) if math.isnan(value) else reliability.interval(code, name)
+            rows.append((name, code, value, *bounds))
     weakest = reliability.items["item_rest"].astype(float)
     rows.append(("item_rest", str(weakest.idxmin()), float(weakest.min()), math.nan, math.nan))
     return rows
@@ -251,8 +256,8 @@ def _judge(rule: dict[str, Any], name: str, scope: str, value: float, low: float
         verdict = "not assessed"
     else:
         passed = value >= limit if at_least else value <= limit
-        straddles = low < limit <= high if at_least else low <= limit < high
-        verdict = "doubtful" if straddles else "met" if passed else "failed"
+        open_ended = low < limit if at_least else high > limit
+        verdict = "failed" if not passed else "doubtful" if open_ended else "met"
     source = rule["source"] + (" (threshold set in the params)" if rule.get("overridden") else "")
     return name, scope, value, low, high, limit, rule["direction"], bool(rule["required"]), verdict, source
 

@@ -26,6 +26,7 @@ _LONG_ROW = 250
 _ROUNDING = 1e-13
 """A variance below this share of the sum of its terms is what rounding leaves of zero."""
 
+STUDENT = "linearised standard error, Student's t"
 SMALLEST_STUDENTISED = 20
 """Below this many units the quantiles of the pivot are unstable, so Student's t replaces them."""
 
@@ -44,6 +45,11 @@ class Bootstrap:
         (draw - estimate) / its own standard error; NaN where a draw has no variance.
     level : float
     method : str
+        Of the intervals; `method_of` names that of a single statistic.
+    influence : (n, m) array
+        What each unit contributes to the linearised error of each statistic, centred in its stratum.
+    degrees : (m,) array
+        Welch-Satterthwaite degrees of freedom of the standard errors, counting the units that matter to a statistic.
     """
 
     estimate: Array
@@ -54,6 +60,12 @@ class Bootstrap:
     pivots: Array
     level: float
     method: str
+    influence: Array
+    degrees: Array
+
+    def method_of(self, j: int) -> str:
+        """Name of the interval of statistic j."""
+        return STUDENT if self.degrees[j] < SMALLEST_STUDENTISED - 1 else self.method
 
     def simultaneous(self, members: npt.ArrayLike | None = None) -> tuple[Array, Array]:
         """Bounds that cover all (or the chosen) statistics together, by the largest absolute pivot.
@@ -152,8 +164,9 @@ def bootstrap_totals(
 
     Notes
     -----
-    With fewer than `SMALLEST_STUDENTISED` units the interval is estimate plus or minus Student's t times the
-    linearised standard error, and `method` says so; its degrees of freedom are units minus strata. A statistic that
+    A statistic that rests on fewer than `SMALLEST_STUDENTISED` units (those with an influence on it: a small group
+    among many respondents) has the interval estimate plus or minus Student's t times the linearised standard error,
+    and `method_of` says so; the degrees of freedom are Welch's and Satterthwaite's over the strata. A statistic that
     does not vary (all answers equal) has the estimate as both bounds.
 
     Efron and Tibshirani (1993), An Introduction to the Bootstrap, section 12.5. The standard error is the linearised
@@ -172,7 +185,8 @@ def bootstrap_totals(
     generator = np.random.default_rng(rng)
     codes = merge_small_strata(strata, len(x))
     estimate = np.asarray(statistic(x.sum(axis=0)), float)
-    se = _linearised_se(x, _gradient(statistic, x.sum(axis=0)[None])[0], codes)
+    gradient = _gradient(statistic, x.sum(axis=0)[None])[0]
+    influence, se, degrees = _linearised(x, gradient, codes)
     if studentise:
         drawn, errors = _draws_with_errors(x, statistic, codes, draws, generator)
     else:
@@ -183,14 +197,14 @@ def bootstrap_totals(
     pivots[~np.isfinite(pivots)] = np.nan
     pivots[:, se == 0] = np.nan
     tail = (1 - level) / 2
-    if len(x) < SMALLEST_STUDENTISED:
-        critical = np.full(len(se), stats.t.ppf(1 - tail, max(len(x) - 1 - int(codes.max()), 1)))
-        bounds, method = (-critical, critical), "linearised standard error, Student's t"
-    else:
-        method = "studentised bootstrap" if studentise else "basic bootstrap"
-        bounds = _quantiles(pivots, (tail, 1 - tail))
-    low, high = (estimate - np.where(se == 0, 0.0, quantile * se) for quantile in bounds[::-1])
-    return Bootstrap(estimate, se, low, high, drawn, pivots, level, method)
+    method = "studentised bootstrap" if studentise else "basic bootstrap"
+    few = degrees < SMALLEST_STUDENTISED - 1
+    critical = stats.t.ppf(1 - tail, np.maximum(degrees, 1))
+    lower, upper = _quantiles(np.where(few, 0.0, pivots), (tail, 1 - tail))
+    low = estimate - np.where(se == 0, 0.0, np.where(few, critical, upper) * se)
+    high = estimate - np.where(se == 0, 0.0, np.where(few, -critical, lower) * se)
+    named = STUDENT if few.all() else method
+    return Bootstrap(estimate, se, low, high, drawn, pivots, level, named, influence, degrees)
 
 
 def _quantiles(values: Array, probabilities: tuple[float, float]) -> tuple[Array, Array]:
@@ -227,16 +241,62 @@ def _gradient(statistic: Statistic, totals: Array) -> Array:
     return np.ascontiguousarray(np.moveaxis(values.imag.reshape(p, b, -1), 0, 2)) / _STEP
 
 
-def _linearised_se(x: Array, gradient: Array, strata: npt.NDArray[np.intp]) -> Array:
+def _linearised(x: Array, gradient: Array, strata: npt.NDArray[np.intp]) -> tuple[Array, Array, Array]:
+    """Centred influences (n, m), standard errors (m,) and their degrees of freedom (m,)."""
     influence = x @ gradient.T
-    variance = np.zeros(influence.shape[1])
     terms = (np.abs(x) @ np.abs(gradient.T)) ** 2
+    matters = np.abs(influence) > 1e-12 * np.abs(influence).max(axis=0, initial=0.0)
+    variance, spread = np.zeros((2, influence.shape[1]))
     for h in range(int(strata.max()) + 1):
-        part = influence[strata == h]
-        size = len(part)
+        member = strata == h
+        size = int(member.sum())
+        influence[member] -= influence[member].mean(axis=0)
         if size > 1:
-            variance += size / (size - 1) * ((part - part.mean(axis=0)) ** 2).sum(axis=0)
-    return np.sqrt(np.where(variance <= _ROUNDING * terms.sum(axis=0), 0, variance))
+            own = size / (size - 1) * (influence[member] ** 2).sum(axis=0)
+            variance += own
+            spread += own**2 / np.maximum(matters[member].sum(axis=0) - 1, 1)
+    variance = np.where(variance <= _ROUNDING * terms.sum(axis=0), 0, variance)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        degrees = np.where(variance > 0, variance**2 / spread, len(x) - 1.0)
+    return influence, np.sqrt(variance), np.asarray(degrees, float)
+
+
+def joint_critical_values(
+    influence: Array, degrees: Array, *, level: float, draws: int, rng: np.random.Generator | int
+) -> Array:
+    """Critical values that hold for several statistics together, each with tails of its own.
+
+    Parameters
+    ----------
+    influence : (n, m) array
+        Centred influences of the units on the statistics.
+    degrees : (m,) array
+        Degrees of freedom of their standard errors.
+    level, draws, rng
+
+    Returns
+    -------
+    (m,) array
+        Multiples of the standard errors.
+
+    Notes
+    -----
+    In every draw of the units the linearised statistics are studentised and put on the scale of their own Student's
+    t; the largest of these values over the statistics gives the common confidence level (balanced simultaneous
+    intervals, Beran 1988). So a group of ten widens its own interval and not that of a group of a hundred.
+    """
+    n = len(influence)
+    largest = []
+    squares = influence**2
+    for counts in resample_counts(np.zeros(n, dtype=np.intp), draws, np.random.default_rng(rng)):
+        total = counts @ influence
+        variance = (counts @ squares - total**2 / n) * n / (n - 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            pivot = np.abs(total) / np.sqrt(np.maximum(variance, 0))
+        inside = 1 - 2 * stats.t.sf(pivot, degrees)
+        largest.append(np.nanmax(np.where(np.isfinite(inside), inside, 0.0), axis=1))
+    common = float(np.quantile(np.concatenate(largest), level))
+    return np.asarray(stats.t.ppf((1 + min(common, 1 - 1e-9)) / 2, degrees))
 
 
 def _draws_with_errors(

@@ -51,6 +51,8 @@ class Screening(Result):
         The excluding flags of each respondent, "" where kept.
     counts : DataFrame, flags x (n, share, threshold, excludes, source)
     excluded : Series of bool
+    quarter : Series of str or None
+        Quarter of each respondent, where the responses have it.
     """
 
     n: int
@@ -60,6 +62,13 @@ class Screening(Result):
     reasons: pd.Series[str]
     counts: pd.DataFrame
     excluded: pd.Series[bool]
+    quarter: pd.Series[str] | None = None
+
+    def share_excluded(self, quarter: str = "") -> float:
+        """Share of the respondents left out, of one quarter or of all."""
+        if not quarter or self.quarter is None:
+            return float(self.excluded.mean())
+        return float(self.excluded[(self.quarter == quarter).to_numpy()].mean())
 
     def _headline(self) -> str:
         out = int(self.excluded.sum())
@@ -146,7 +155,8 @@ def screen(
     ).rename_axis("flag")
     settings = {"exclude": tuple(exclude), "thresholds": used, "sources": counts["source"].to_dict()}
     excluded = (reasons != "").astype(bool)
-    return Screening(len(responses), settings, indices, flags, reasons, counts, excluded)
+    quarter = responses.frame["quarter"].set_axis(flags.index) if "quarter" in responses.frame else None
+    return Screening(len(responses), settings, indices, flags, reasons, counts, excluded, quarter)
 
 
 def default_thresholds(items: int) -> dict[str, float]:

@@ -81,7 +81,7 @@ def test_reliability_of_the_gap_by_hand() -> None:
 def test_prediction_is_the_correlation_with_satisfaction() -> None:
     frame = quarter(80, 2)
     measure = measured(frame)
-    table = assess_gaps(measure, draws=100).prediction
+    table = assess_gaps(measure, minimum_n=2, draws=100).prediction
     scores, wished = measure.current.dimension_scores(), measure.current.expectation_scores()
     points = frame[[f"imp_{d}" for d in DIMENSIONS]].to_numpy() / 100
     expected = {

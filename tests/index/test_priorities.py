@@ -161,3 +161,18 @@ def test_priorities_survive_json_and_print_one_line() -> None:
     pd.testing.assert_frame_equal(again.candidates, priorities.candidates, check_dtype=False)
     assert again.actions == priorities.actions
     assert not math.isnan(again.candidates["gain"].iloc[0])
+
+
+def test_an_item_that_is_better_than_its_target_is_no_action() -> None:
+    """A suppressed slope below zero times a negative shortfall is a gain above zero, and no reason to act."""
+    rng = np.random.default_rng(6)
+    frame = quarter(300, 1)
+    strong = rng.normal(0, 1, 300)
+    for item in ("e1", "e2"):
+        frame[item], frame[f"{item}_exp"] = np.clip(np.rint(6 + 0.7 * strong), 1, 7), 3.0
+    frame["csat"] = np.clip(np.rint(6 - 1.5 * strong + rng.normal(0, 0.5, 300)), 1, 10)
+    priorities = found(measured(frame))
+    better = priorities.candidates.loc[["e1", "e2"]]
+    assert (better["gain_low"] > 0).all()
+    assert (better["shortfall_high"] < 0).all()
+    assert not {"e1", "e2"} & set(priorities.actions)

@@ -35,7 +35,7 @@ def five(**columns: Any) -> Measure:
 
 
 def test_index_of_five_respondents_by_hand() -> None:
-    index = build_index(five(), minimum_n=5, draws=20)
+    index = build_index(five(), minimum_n=3, draws=20)
     expected = {"EXP": 850 / 15, "EFF": 550 / 12, "RSK": 40.0}
     assert index.dimensions["estimate"].to_dict() == pytest.approx(expected)
     assert index.dimensions["n"].to_dict() == {"EXP": 5, "EFF": 4, "RSK": 5}
@@ -49,7 +49,7 @@ def test_index_of_five_respondents_by_hand() -> None:
 def test_weighted_index_of_five_respondents_by_hand() -> None:
     measure = five(sample_weight=[1.0, 2, 3, 4, 5])
     weights = derive_weights(measure, method="given", given={"EXP": 0.5, "EFF": 0.3, "RSK": 0.2})
-    index = build_index(measure, weights=weights, minimum_n=5, draws=20)
+    index = build_index(measure, weights=weights, minimum_n=3, draws=20)
     by_dimension = [(100 + 100 + 4 * 250 / 3 + 250) / 15, (50 + 200 / 3 + 400) / 10, (100 + 400 + 250) / 15]
     assert index.dimensions["estimate"].tolist() == pytest.approx(by_dimension)
     assert index.overall.value == pytest.approx(np.dot([0.5, 0.3, 0.2], by_dimension))
@@ -326,7 +326,8 @@ def test_a_dimension_that_nobody_answered_is_named() -> None:
     with pytest.raises(ComputationError) as caught:
         build_index(measured(quarter(20, 1).assign(f1=np.nan, f2=np.nan)))
     assert str(caught.value) == (
-        "expected respondents who answered at least half of the items of EFF, found fewer than 2"
+        "small 2026Q3: expected at least 10 answers (minimum_n) to every dimension, found fewer for EFF (0); "
+        "collect more answers before publishing"
     )
 
 
@@ -369,3 +370,34 @@ def test_without_differences_no_group_is_sure() -> None:
         groups = build_index(measure, draws=50, rng=rng).groups
         wrong += outside(groups, "difference")
     assert wrong / trials <= 0.07, wrong
+
+
+def test_an_item_with_too_few_answers_is_named() -> None:
+    frame = quarter(40, 1)
+    frame.loc[3:, "e1"] = np.nan
+    with pytest.raises(ComputationError) as caught:
+        build_index(measured(frame))
+    assert str(caught.value) == (
+        "small 2026Q3: expected at least 10 answers (minimum_n) to every item, found fewer for e1 (3); "
+        "collect more answers, or name the items in drop_items"
+    )
+
+
+def test_a_group_that_cannot_be_scored_on_a_dimension_is_withheld() -> None:
+    frame = quarter(120, 1)
+    small = frame.index[:14]
+    frame["branch"] = "a"
+    frame.loc[frame.index[60:], "branch"] = "b"
+    frame.loc[small, "branch"] = "c"
+    frame.loc[small[:12], ["f1", "f2"]] = np.nan
+    groups = build_index(measured(frame), draws=50).groups.set_index("value")
+    assert groups.loc["c", "suppressed"] == "too few"
+    assert groups.loc["c", ["n", "estimate", "EXP", "EFF", "RSK"]].isna().all()
+
+
+def test_a_thin_earlier_quarter_is_not_compared_with() -> None:
+    old = quarter(12, 1, "2026Q2")
+    old.loc[2:, ["f1", "f2"]] = np.nan
+    index = build_index(measured(old, quarter(60, 2, "2026Q3")), draws=50)
+    assert (index.previous_quarter, index.change, index.since_first) == ("", None, None)
+    assert index.trend.loc[index.trend["quarter"] == "2026Q2", "estimate"].isna().all()

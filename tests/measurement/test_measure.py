@@ -26,6 +26,9 @@ class Evidence:
     def __init__(self, **fields: Any) -> None:
         self.__dict__.update(fields)
 
+    def share_excluded(self, quarter: str) -> float:
+        return float(self.__dict__["excluded"].mean())
+
     def interval(self, scale: str, coefficient: str) -> tuple[float, float]:
         bounds: dict[tuple[str, str], tuple[float, float]] = self.__dict__["intervals"]
         return bounds[scale, coefficient]
@@ -137,8 +140,8 @@ def test_dimensionality_is_a_reservation(factors: int, value: int, verdict: str)
         ((0.80, 0.75, 0.85), "met", "publish"),
         ((0.70, 0.70, 0.75), "met", "publish"),
         ((0.72, 0.65, 0.78), "doubtful", "reservations"),
-        ((0.68, 0.60, 0.74), "doubtful", "reservations"),
-        ((0.66, 0.60, 0.70), "doubtful", "reservations"),
+        ((0.70, 0.60, 0.74), "doubtful", "reservations"),
+        ((0.68, 0.60, 0.74), "failed", "reject"),
         ((0.60, 0.50, 0.69), "failed", "reject"),
         ((0.60, *NOTHING), "failed", "reject"),
         ((0.75, *NOTHING), "met", "publish"),
@@ -286,3 +289,11 @@ def test_html_escapes_and_shows_the_ledger() -> None:
     html = judged()._repr_html_()
     assert "<p><code>&lt;Measure small 2026Q3: publish" in html
     assert html.count("<tr") == 1 + 15
+
+
+def test_a_dimension_of_which_one_item_is_left_is_not_assessed() -> None:
+    measure = qualify(responses(quarter(120, 1)), quarter="2026Q3", reliability=reliability(EXP=GOOD, EFF=GOOD),
+                      exploration=exploration(), screening=screening(5), drop_items=["r2"])  # fmt: skip
+    assert row(measure, "alpha", "RSK")["verdict"] == "not assessed"
+    assert row(measure, "omega", "RSK")["verdict"] == "not assessed"
+    assert measure.verdict == "reservations"

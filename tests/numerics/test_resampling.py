@@ -18,8 +18,10 @@ from sqmodel.index.columns import Columns, difference
 from sqmodel.numerics import resampling
 from sqmodel.numerics.resampling import (
     SMALLEST_STUDENTISED,
+    STUDENT,
     bootstrap_totals,
     jackknife_interval,
+    joint_critical_values,
     merge_small_strata,
     resample_counts,
 )
@@ -59,7 +61,7 @@ def gradient_of_ratios(t: Array) -> list[list[float]]:
 
 @pytest.mark.parametrize("stratified", [False, True])
 def test_studentised_interval_equals_a_plain_loop_over_the_same_draws(stratified: bool) -> None:
-    n, draws, level = 25, 60, 0.9
+    n, draws, level = 75, 60, 0.9
     x = sample(n)
     strata = [i % 3 for i in range(n)] if stratified else [0] * n
     found = bootstrap_totals(x, ratios, rng=11, draws=draws, level=level, strata=strata if stratified else None)
@@ -275,12 +277,43 @@ def test_few_units_get_students_t_by_name() -> None:
     assert (found.low[0], found.high[0]) == pytest.approx((interval.low, interval.high), rel=1e-12)
 
 
-def test_students_t_loses_a_degree_of_freedom_with_every_stratum() -> None:
+def test_students_t_has_welchs_degrees_of_freedom_over_strata() -> None:
     x = np.array([3.0, 5, 4, 7, 6, 12, 15, 16, 14, 15])
     found = bootstrap_totals(
         np.column_stack([np.ones(10), x]), lambda t: t[..., 1:] / t[..., :1], rng=1, strata=np.repeat([0, 1], 5)
     )
-    assert (found.high[0] - found.estimate[0]) / found.se[0] == pytest.approx(stats.t.ppf(0.975, 8))
+    own = [float(np.var(part, ddof=1)) for part in (x[:5], x[5:])]
+    degrees = sum(own) ** 2 / sum(v**2 / 4 for v in own)
+    assert found.degrees[0] == pytest.approx(degrees)
+    assert (found.high[0] - found.estimate[0]) / found.se[0] == pytest.approx(stats.t.ppf(0.975, degrees))
+
+
+def test_a_small_group_among_many_has_its_own_degrees_of_freedom() -> None:
+    rng = np.random.default_rng(5)
+    member, y = np.arange(400) < 10, rng.normal(5, 1, 400)
+    columns = np.column_stack([member, member * y, ~member, ~member * y])
+    found = bootstrap_totals(
+        columns,
+        lambda t: np.stack([t[..., 1] / t[..., 0], t[..., 3] / t[..., 2]], axis=-1),
+        rng=1,
+        draws=200,
+        strata=member,
+    )
+    assert found.degrees == pytest.approx([9, 389])
+    assert [found.method_of(j) for j in (0, 1)] == [STUDENT, "studentised bootstrap"]
+    interval = stats.ttest_1samp(y[:10], 0).confidence_interval(0.95)
+    assert (found.low[0], found.high[0]) == pytest.approx((interval.low, interval.high))
+
+
+def test_joint_critical_values_widen_with_the_number_of_statistics() -> None:
+    rng = np.random.default_rng(8)
+    influence = rng.normal(size=(300, 12))
+    influence -= influence.mean(axis=0)
+    degrees = np.full(12, 299.0)
+    one = joint_critical_values(influence[:, :1], degrees[:1], level=0.95, draws=4000, rng=2)
+    many = joint_critical_values(influence, degrees, level=0.95, draws=4000, rng=2)
+    assert one[0] == pytest.approx(stats.t.ppf(0.975, 299), rel=0.03)
+    assert many == pytest.approx(stats.t.ppf((1 + 0.95 ** (1 / 12)) / 2, 299), rel=0.03)
 
 
 def test_statistic_without_a_value_in_most_draws_has_no_interval() -> None:
