@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
 from sqmodel.errors import ComputationError
 from sqmodel.index.columns import Columns, Part, difference, quarter_pattern, weighted_sum
 from sqmodel.index.suppression import hide_nested, suppressed
 from sqmodel.index.weighting import Weights, allocation_parts, derive_weights, fixed_parts
 from sqmodel.measurement.measure import Measure
-from sqmodel.numerics.resampling import Bootstrap, joint_critical_values
+from sqmodel.numerics.resampling import Bootstrap
 from sqmodel.result import Estimate, Result
 from sqmodel.survey.responses import Responses
 
@@ -45,7 +46,7 @@ class Index(Result):
         quarter, scope (``overall`` or a dimension), n, estimate, se, low, high; NaN where a quarter has too few.
     groups : DataFrame
         group, value, n, suppressed (empty, ``too few`` or ``secondary``), estimate, se, low, high, difference (from
-        all other respondents), difference_se and simultaneous bounds difference_low, difference_high, and one column
+        all other respondents), difference_se (the larger of Welch's and the pooled one) and simultaneous bounds difference_low, difference_high, and one column
         a dimension.
         A suppressed row holds no figure.
     weights : Weights
@@ -362,7 +363,8 @@ def _groups(measure: Measure, weights: Weights, minimum_n: int, options: dict[st
     codes = measure.instrument.dimension_codes
     scores = current.dimension_scores(list(measure.items))
     rows: list[dict[str, Any]] = []
-    influences: list[tuple[npt.NDArray[np.float64], float]] = []
+    degrees: list[float] = []
+    spread = _composite_deviation(current, scores, weights)
     hidden = _hidden(current, scores.notna(), minimum_n)
     for group in current.group_codes:
         labels = current.frame[group]
@@ -372,11 +374,11 @@ def _groups(measure: Measure, weights: Weights, minimum_n: int, options: dict[st
             row["n"] = math.nan if value in hidden[group] else n
             if value not in hidden[group]:
                 member = (labels == value).to_numpy(bool)
-                figures, influence = _one_group(current, scores, member, weights, minimum_n, options)
+                figures, found = _one_group(current, scores, member, weights, spread, minimum_n, options)
                 row |= figures
-                influences += influence
+                degrees += found
             rows.append(row)
-    return _simultaneous(pd.DataFrame(rows, columns=[*GROUP_COLUMNS, *codes]), influences, options)
+    return _simultaneous(pd.DataFrame(rows, columns=[*GROUP_COLUMNS, *codes]), degrees, options["level"])
 
 
 def _hidden(current: Responses, scored: pd.DataFrame, minimum_n: int) -> dict[str, dict[str, str]]:
@@ -402,15 +404,26 @@ def _ordered(measure: Measure, group: str, labels: pd.Series) -> list[str]:
     return [v for v in known if v in found] + sorted(found - set(known))
 
 
+def _composite_deviation(current: Responses, scores: pd.DataFrame, weights: Weights) -> float:
+    """Standard deviation between respondents of the weighted score, over all groups."""
+    weight = current.sample_weight
+    shares = weights.table["weight"].to_numpy()
+    filled = scores.to_numpy(float)
+    means = [np.average(c[~np.isnan(c)], weights=weight[~np.isnan(c)]) for c in filled.T]
+    deviation = np.nan_to_num(filled - means) @ shares
+    return math.sqrt(float(np.average(deviation**2, weights=weight)) * len(weight) / max(len(weight) - 1, 1))
+
+
 def _one_group(
     current: Responses,
     scores: pd.DataFrame,
     member: npt.NDArray[np.bool_],
     weights: Weights,
+    spread: float,
     minimum_n: int,
     options: dict[str, Any],
-) -> tuple[dict[str, Any], list[tuple[npt.NDArray[np.float64], float]]]:
-    """Figures of a group, and the influences on its difference from the others with their degrees of freedom."""
+) -> tuple[dict[str, Any], list[float]]:
+    """Figures of a group, and the degrees of freedom of its difference from the others."""
     book = Columns(current.sample_weight, current.calibration)
     inside = [book.mean(scores[c].where(member)) for c in scores.columns]
     own = weighted_sum(fixed_parts(weights), inside)
@@ -422,25 +435,32 @@ def _one_group(
     b = book.bootstrap(parts, strata=member, **options)
     values = {"estimate": b.estimate[0], "se": b.se[0], "low": max(b.low[0], 0.0), "high": min(b.high[0], 100.0)}
     values |= dict(zip(scores.columns, b.estimate[1 : 1 + scores.shape[1]], strict=True))
-    if compared:
-        values |= {"difference": b.estimate[-1], "difference_se": b.se[-1]}
-    influence = [(b.influence[:, -1], float(b.degrees[-1]))] if compared else []
-    return {k: float(v) for k, v in values.items()}, influence
+    if not compared:
+        return {k: float(v) for k, v in values.items()}, []
+    pooled, n = _pooled_se(current.sample_weight, member, spread), len(current)
+    values |= {"difference": b.estimate[-1], "difference_se": max(b.se[-1], pooled)}
+    degrees = float(b.degrees[-1]) if b.se[-1] > pooled else float(n - 2)
+    return {k: float(v) for k, v in values.items()}, [degrees]
 
 
-def _simultaneous(
-    table: pd.DataFrame, influences: list[tuple[npt.NDArray[np.float64], float]], options: dict[str, Any]
-) -> pd.DataFrame:
-    """Bounds of the differences that hold for all groups compared, together."""
-    if not influences:
+def _pooled_se(weight: npt.NDArray[np.float64], member: npt.NDArray[np.bool_], spread: float) -> float:
+    """Standard error of the difference of two groups that vary as all respondents do."""
+    parts = ((weight[m] ** 2).sum() / weight[m].sum() ** 2 for m in (member, ~member))
+    return spread * math.sqrt(float(sum(parts)))
+
+
+def _simultaneous(table: pd.DataFrame, degrees: list[float], level: float) -> pd.DataFrame:
+    """Bounds of the differences that hold for all groups compared, together (Sidak, Student's t).
+
+    The standard error is the larger of Welch's and the pooled one. With skewed ratings a small group without a low
+    answer has a high mean and a small variance of its own at the same time, and Welch's error alone would call it
+    different far too often.
+    """
+    if not degrees:
         return table
     compared = table["difference"].notna()
-    critical = joint_critical_values(
-        np.column_stack([psi for psi, _ in influences]),
-        np.array([df for _, df in influences]),
-        **(options | {"draws": max(options["draws"], 1000)}),
-    )
-    half = critical * table.loc[compared, "difference_se"].astype(float)
+    tail = (1 - level ** (1 / len(degrees))) / 2
+    half = stats.t.ppf(1 - tail, np.array(degrees)) * table.loc[compared, "difference_se"].astype(float)
     table.loc[compared, "difference_low"] = table.loc[compared, "difference"].astype(float) - half
     table.loc[compared, "difference_high"] = table.loc[compared, "difference"].astype(float) + half
     return table

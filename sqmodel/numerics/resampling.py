@@ -261,44 +261,6 @@ def _linearised(x: Array, gradient: Array, strata: npt.NDArray[np.intp]) -> tupl
     return influence, np.sqrt(variance), np.asarray(degrees, float)
 
 
-def joint_critical_values(
-    influence: Array, degrees: Array, *, level: float, draws: int, rng: np.random.Generator | int
-) -> Array:
-    """Critical values that hold for several statistics together, each with tails of its own.
-
-    Parameters
-    ----------
-    influence : (n, m) array
-        Centred influences of the units on the statistics.
-    degrees : (m,) array
-        Degrees of freedom of their standard errors.
-    level, draws, rng
-
-    Returns
-    -------
-    (m,) array
-        Multiples of the standard errors.
-
-    Notes
-    -----
-    In every draw of the units the linearised statistics are studentised and put on the scale of their own Student's
-    t; the largest of these values over the statistics gives the common confidence level (balanced simultaneous
-    intervals, Beran 1988). So a group of ten widens its own interval and not that of a group of a hundred.
-    """
-    n = len(influence)
-    largest = []
-    squares = influence**2
-    for counts in resample_counts(np.zeros(n, dtype=np.intp), draws, np.random.default_rng(rng)):
-        total = counts @ influence
-        variance = (counts @ squares - total**2 / n) * n / (n - 1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            pivot = np.abs(total) / np.sqrt(np.maximum(variance, 0))
-        inside = 1 - 2 * stats.t.sf(pivot, degrees)
-        largest.append(np.nanmax(np.where(np.isfinite(inside), inside, 0.0), axis=1))
-    common = float(np.quantile(np.concatenate(largest), level))
-    return np.asarray(stats.t.ppf((1 + min(common, 1 - 1e-9)) / 2, degrees))
-
-
 def _draws_with_errors(
     x: Array, statistic: Statistic, strata: npt.NDArray[np.intp], draws: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:

@@ -21,7 +21,6 @@ from sqmodel.numerics.resampling import (
     STUDENT,
     bootstrap_totals,
     jackknife_interval,
-    joint_critical_values,
     merge_small_strata,
     resample_counts,
 )
@@ -303,17 +302,6 @@ def test_a_small_group_among_many_has_its_own_degrees_of_freedom() -> None:
     assert [found.method_of(j) for j in (0, 1)] == [STUDENT, "studentised bootstrap"]
     interval = stats.ttest_1samp(y[:10], 0).confidence_interval(0.95)
     assert (found.low[0], found.high[0]) == pytest.approx((interval.low, interval.high))
-
-
-def test_joint_critical_values_widen_with_the_number_of_statistics() -> None:
-    rng = np.random.default_rng(8)
-    influence = rng.normal(size=(300, 12))
-    influence -= influence.mean(axis=0)
-    degrees = np.full(12, 299.0)
-    one = joint_critical_values(influence[:, :1], degrees[:1], level=0.95, draws=4000, rng=2)
-    many = joint_critical_values(influence, degrees, level=0.95, draws=4000, rng=2)
-    assert one[0] == pytest.approx(stats.t.ppf(0.975, 299), rel=0.03)
-    assert many == pytest.approx(stats.t.ppf((1 + 0.95 ** (1 / 12)) / 2, 299), rel=0.03)
 
 
 def test_statistic_without_a_value_in_most_draws_has_no_interval() -> None:
