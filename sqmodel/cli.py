@@ -98,6 +98,7 @@ def run(
 ) -> None:
     """Make and publish the reports of PARAMS (all of params/ by default)."""
     from sqmodel.reporting import run as runner
+    from sqmodel.reporting import shelf
 
     tasks, found, failed = _plan(params, quarters)
     if failed and not (keep_going and found):
@@ -110,6 +111,8 @@ def run(
         except errors.SqmodelError as error:
             _stop(error)
     _print_failures(outcomes)
+    for cause in shelf.published(reports)[1].values():
+        click.echo(f"note: {cause}", err=True)
     published = sum(o.published for o in outcomes)
     click.echo(f"{published} of {len(outcomes)} published")
     click.echo(str(reports / "index.html"))

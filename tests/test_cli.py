@@ -84,6 +84,61 @@ def test_a_failed_report_names_step_and_cause_and_leaves_the_last_good_page(proj
     assert "the answers do not support an index" in (project / "reports" / "index.html").read_text(encoding="utf-8")
 
 
+def test_a_record_that_cannot_be_read_hinders_no_run(project: Path) -> None:
+    reports = project / "reports"
+    broken = {
+        "2026Q1/desk": "{",
+        "2026Q1/old": '{"schema": "sqmodel.results/0"}',
+        "2025Q4/desk": "[]",
+        "attic/2026Q1/desk": "{",
+    }
+    for name, content in broken.items():
+        (reports / name).mkdir(parents=True)
+        (reports / name / "results.json").write_text(content, encoding="utf-8")
+    result = call("run")
+    assert result.exit_code == 0, result.output
+    notes = result.stderr.splitlines()
+    assert [n.split(": ")[:2] for n in notes] == [
+        ["note", f"reports/{name}/results.json"] for name in ("2025Q4/desk", "2026Q1/desk", "2026Q1/old")
+    ]
+    assert notes[1].endswith(
+        "expected JSON in UTF-8, found: Expecting property name enclosed in double quotes: line 1 column 2 (char 1); "
+        "publish the report again or remove the folder"
+    )
+    index = (reports / "index.html").read_text(encoding="utf-8")
+    assert 'href="2026Q3/desk/index.html"' in index
+    for name in ("2025Q4/desk", "2026Q1/desk", "2026Q1/old"):
+        assert f"reports/{name}/results.json" in index
+    assert "attic" not in index
+
+
+def test_a_copied_folder_does_not_stand_for_another_page(project: Path) -> None:
+    assert call("run").exit_code == 0
+    reports = project / "reports"
+    shutil.copytree(reports / "2026Q3" / "desk", reports / "2026Q3" / "desk_old")
+    result = call("run")
+    assert result.exit_code == 0, result.output
+    assert result.stderr == (
+        "note: reports/2026Q3/desk_old/results.json: expected the record of 2026Q3/desk_old, found the one of "
+        "2026Q3/desk; publish the report again or remove the folder\n"
+    )
+
+
+def test_check_refuses_what_run_could_not_do(project: Path) -> None:
+    write_params(project, "desk", drop_items=["q99"], strata="region", weighting="given")
+    result = call("check")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "desk 2026Q3: 5 problems\n"
+        "  - drop_items: expected items of desk_service, found 'q99'; did you mean 'q9'?\n"
+        "  - strata: expected a group variable of the answers (channel), found 'region'\n"
+        "  - weights: expected a weight for dimension 'SPEED', found none\n"
+        "  - weights: expected a weight for dimension 'CARE', found none\n"
+        "  - weights: expected a weight for dimension 'SKILL', found none\n"
+        "  What to do: correct the params; nothing was run\n"
+    )
+
+
 def test_one_failed_report_does_not_stop_the_others(project: Path) -> None:
     shutil.copyfile(project / "params" / "data" / "desk.csv", project / "params" / "data" / "other.csv")
     write_params(project, "other", criteria={"omega": 0.999})

@@ -45,10 +45,10 @@ class Index(Result):
     trend : DataFrame
         quarter, scope (``overall`` or a dimension), n, estimate, se, low, high; NaN where a quarter has too few.
     groups : DataFrame
-        group, value, n, suppressed (empty, ``too few`` or ``secondary``), estimate, se, low, high, difference (from
-        all other respondents), difference_se (the larger of Welch's and the pooled one) and simultaneous bounds difference_low, difference_high, and one column
-        a dimension.
-        A suppressed row holds no figure.
+        group, value, n, suppressed (empty, ``too few`` or ``secondary``), estimate, se, low, high; difference (from
+        all other respondents) with difference_se (the larger of Welch's and the pooled error) and bounds
+        difference_low, difference_high that hold for all groups together; and one column a dimension. A suppressed
+        row holds no figure.
     weights : Weights
     unscreened : Estimate or None
         Overall with the careless answers left in; None where there were none or too few to show.

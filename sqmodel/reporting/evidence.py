@@ -102,7 +102,30 @@ def _scree(page: Page) -> str:
         caption=say("trust_scree_caption", map=str(suggested["MAP"]), **counts),
     )
     disagreement = paragraph(say("trust_disagree"), "mute") if found.disagreement else ""
-    return chart._repr_html_() + disagreement
+    rows = [[Cell(METHODS.get(str(name), plain(name))), Cell(plain(n), right=True)] for name, n in suggested.items()]
+    shown = table([say("col_method"), say("col_factors")], rows)
+    return chart._repr_html_() + disagreement + details(say("trust_methods"), shown)
+
+
+METHODS = {
+    "parallel components (normal)": Text(
+        zh="平行分析：主成分，正态随机数据", en="Parallel analysis: components, normal random data"
+    ),
+    "parallel components (resampled)": Text(
+        zh="平行分析：主成分，重抽样数据", en="Parallel analysis: components, resampled data"
+    ),
+    "parallel factors (normal)": Text(
+        zh="平行分析：公因子，正态随机数据（本页采用）",
+        en="Parallel analysis: factors, normal random data (used on this page)",
+    ),
+    "parallel factors (resampled)": Text(
+        zh="平行分析：公因子，重抽样数据", en="Parallel analysis: factors, resampled data"
+    ),
+    "MAP": Text(zh="Velicer 最小平均偏相关（MAP）", en="Velicer's minimum average partial (MAP)"),
+    "Kaiser": Text(zh="Kaiser 准则（特征值大于 1）", en="Kaiser's rule (eigenvalues above 1)"),
+    "structure": Text(zh="问卷设计的维度数", en="Dimensions by design"),
+}
+"""Methods of `explore` that suggest a number of factors."""
 
 
 def quality(page: Page) -> Block:
@@ -133,7 +156,8 @@ def quality(page: Page) -> Block:
         ]
         for flag, row in screening.counts.iterrows()
     ]
-    parts.append(details(say("quality_flags"), table(headers, rows)))
+    flags = table(headers, rows, caption=say("quality_flags_caption", n=f"{screening.n:,}"))
+    parts.append(details(say("quality_flags"), flags))
     if len(page.reading.changes):
         parts.append(details(say("quality_changes"), _changes(page)))
     return Block("".join(parts), "quality")
@@ -141,6 +165,21 @@ def quality(page: Page) -> Block:
 
 KINDS = {
     "missing": Text(zh="未作答", en="not answered"),
+    "missing code": Text(zh="填写的是缺失代码", en="code for a missing answer"),
+    "not a number": Text(zh="不是数字，按缺失处理", en="not a number, taken as missing"),
+    "infinite": Text(zh="无穷大，按缺失处理", en="infinite number, taken as missing"),
+    "below the least": Text(zh="低于允许的最小值，按缺失处理", en="below the least allowed, taken as missing"),
+    "text in a rating": Text(zh="评分题中填写文字，按缺失处理", en="text in a rating, taken as missing"),
+    "not a whole number": Text(zh="评分不是整数，按缺失处理", en="rating not a whole number, taken as missing"),
+    "outside the scale": Text(zh="超出量表范围，按缺失处理", en="outside the scale, taken as missing"),
+    "unknown group": Text(zh="未知的客户群，按缺失处理", en="unknown client group, taken as missing"),
+    "not a quarter": Text(zh="季度格式不符，按缺失处理", en="not a quarter, taken as missing"),
+    "label": Text(zh="文字选项换算为编码", en="label read as its code"),
+    "allocation sum": Text(zh="赋分合计不符，按缺失处理", en="points do not sum to the total, taken as missing"),
+    "repeated respondent, first kept": Text(
+        zh="同一受访者重复出现，保留第一条", en="repeated respondent, first record kept"
+    ),
+    "raked": Text(zh="按已知总体结构加权（迭代比例拟合）", en="weighted to the known shares of all clients (raking)"),
     "not applicable": Text(zh="选择“不适用”", en="answered not applicable"),
     "header row skipped": Text(zh="跳过的表头行", en="header row skipped"),
     "empty record": Text(zh="空白行", en="empty record"),

@@ -10,7 +10,7 @@ import pandas as pd
 from sqmodel.reporting import charts
 from sqmodel.reporting.blocks import Block, Cell, details, paragraph, table
 from sqmodel.reporting.opening import strongest, weakest
-from sqmodel.reporting.words import coefficient, interval, listed, number, percent, plain, quarter, say, signed
+from sqmodel.reporting.words import coefficient, interval, listed, number, percent, plain, quarter, say, signed, span
 from sqmodel.result import Estimate
 from sqmodel.survey.instrument import Text
 
@@ -53,19 +53,26 @@ def dimensions(page: Page) -> Block:
     if index.previous_quarter:
         moved = frame[(frame["change_low"] > 0) | (frame["change_high"] < 0)]
         named = [_with_change(labels[str(c)], row["change"]) for c, row in moved.iterrows()]
-        names = listed(named) if named else None
-        parts.append(paragraph(say("dimensions_moved", list=names) if names else say("dimensions_still")))
+        since = quarter(index.previous_quarter)
+        if named:
+            parts.append(paragraph(say("dimensions_moved", quarter=since, list=listed(named))))
+        else:
+            parts.append(paragraph(say("dimensions_still", quarter=since)))
     sure_weak = set(frame.index[frame["versus_high"] < 0])
     rows = []
     for code, row in frame.iterrows():
         previous = None if math.isnan(row["previous"]) else float(row["previous"])
         estimate = index.dimension(str(code))
         rows.append(charts.Row(labels[str(code)], estimate, previous=previous, highlight=code in sure_weak))
+    values = {"level": percent(page.study.level), "n": span(frame["n"])}
+    caption = say("dimensions_caption", **values)
+    if index.previous_quarter:
+        caption = say("dimensions_caption_previous", quarter=quarter(index.previous_quarter), **values)
     chart = charts.interval_chart(
         "dimensions",
         rows,
         alt=say("dimensions_alt", list=_scored(page, labels, {str(c): v for c, v in frame["estimate"].items()})),
-        caption=say("dimensions_caption", level=percent(page.study.level), n=f"{index.n:,}"),
+        caption=caption,
     )
     parts.append(chart._repr_html_())
     return Block("".join(parts), "dimensions")
@@ -83,13 +90,7 @@ def expectations(page: Page) -> Block:
     frame = gaps.dimensions
     labels = {d.code: d.title for d in page.measure.instrument.dimensions}
     sure = frame[frame["gap_high"] < 0]
-    if sure.empty:
-        parts = [paragraph(say("gaps_met"), "say")]
-    else:
-        widest = str(sure["gap"].idxmin())
-        bounds = interval(sure.loc[widest, "gap_low"], sure.loc[widest, "gap_high"])
-        gap = number(sure.loc[widest, "gap"])
-        parts = [paragraph(say("gaps_say", dimension=labels[widest], gap=gap, interval=bounds), "say")]
+    parts = [paragraph(_below(page, sure), "say")]
     rows = [
         charts.GapRow(
             labels[str(code)],
@@ -104,24 +105,46 @@ def expectations(page: Page) -> Block:
         "gaps",
         rows,
         alt=say("gaps_alt", list=_scored(page, labels, {str(c): v for c, v in frame["gap"].items()})),
-        caption=say("gaps_caption", n=f"{gaps.n:,}"),
+        caption=say("gaps_caption", n=span(frame["n"])),
     )
     parts.append(chart._repr_html_())
     parts += _prediction(page)
     return Block("".join(parts), "expectations")
 
 
+def _below(page: Page, sure: pd.DataFrame) -> Text:
+    """Which dimensions are surely below expectation, and the largest gap measured."""
+    if sure.empty:
+        return say("gaps_met")
+    labels = {d.code: d.label for d in page.measure.instrument.dimensions}
+    widest = str(sure["gap"].idxmin())
+    low, high = sure.loc[widest, "gap_low"], sure.loc[widest, "gap_high"]
+    values: dict[str, Text | str] = {
+        "dimension": labels[widest],
+        "gap": number(sure.loc[widest, "gap"]),
+        "interval": interval(low, high),
+    }
+    if len(sure) == len(page.gaps.dimensions):
+        return say("gaps_say", **values)
+    if len(sure) == 1:
+        return say("gaps_one", **values)
+    return say("gaps_some", list=listed(labels[str(c)] for c in sure.index), **values)
+
+
 def _prediction(page: Page) -> list[str]:
     found, parts = page.gaps.prediction, []
     if len(found) > 1:
         ordered = found.sort_values("r_squared", ascending=False)
-        best = ordered.iloc[0]
-        others = listed([Text(**{g: f"{say('score_' + str(c))[g]} {coefficient(r['r_squared'])}" for g in ("zh", "en")})
-                         for c, r in ordered.iloc[1:].iterrows()])  # fmt: skip
-        bounds = f"{coefficient(best['r_squared_low'])}–{coefficient(best['r_squared_high'])}"
-        name, r2 = say(f"score_{ordered.index[0]}"), coefficient(best["r_squared"])
-        parts.append(paragraph(say("gaps_prediction", best=name, r2=r2, interval=bounds, others=others)))
+        first, rest = ordered.iloc[0], ordered.iloc[1:]
+        others = listed(
+            say("gaps_prediction_other", score=say(f"score_{c}"), **_explained(r)) for c, r in rest.iterrows()
+        )
+        best = say("gaps_prediction", best=say(f"score_{ordered.index[0]}"), **_explained(first), others=others)
+        apart = bool((rest["r_squared_high"] < first["r_squared_low"]).all())
+        parts.append(paragraph(best) + ("" if apart else paragraph(say("gaps_prediction_overlap"), "mute")))
     reliability = page.gaps.difference_reliability.dropna()
+    lower = reliability[["alpha_performance", "alpha_expectation"]].min(axis=1)
+    reliability = reliability[reliability["reliability"] < lower]
     if len(reliability):
         labels = {d.code: d.label for d in page.measure.instrument.dimensions}
         shown = listed([Text(**{g: f"{labels[str(c)][g]} {coefficient(r['reliability'])}" for g in ("zh", "en")})
@@ -130,18 +153,25 @@ def _prediction(page: Page) -> list[str]:
     return parts
 
 
+def _explained(row: pd.Series) -> dict[str, str]:
+    """R squared of a score, with its interval."""
+    bounds = f"{coefficient(row['r_squared_low'])}–{coefficient(row['r_squared_high'])}"
+    return {"r2": coefficient(row["r_squared"]), "interval": bounds}
+
+
 def items(page: Page) -> Block:
     """Distribution of the answers to each item, and importance against performance."""
     instrument, gaps = page.measure.instrument, page.gaps.items
     ordered = gaps.sort_values("performance")
     names = {c: instrument.item(c).name for c in gaps.index}
-    low, high = str(ordered.index[0]), str(ordered.index[-1])
-    values = {"lowest": names[low], "highest": names[high]}
-    scores = {
-        "lowest_score": number(ordered["performance"].iloc[0]),
-        "highest_score": number(ordered["performance"].iloc[-1]),
-    }
-    parts = [paragraph(say("items_say", **values, **scores), "say"), _distribution(page, list(ordered.index))]
+    known = ordered["performance"].dropna()
+    low, high = str(known.index[0]), str(known.index[-1])
+    values: dict[str, Text | str] = {}
+    for key, code in (("lowest", low), ("highest", high)):
+        row = ordered.loc[code]
+        values |= {key: names[code], f"{key}_score": number(row["performance"])}
+        values[f"{key}_interval"] = interval(row["performance_low"], row["performance_high"])
+    parts = [paragraph(say("items_say", **values), "say"), _distribution(page, list(ordered.index))]
     parts.append(_map(page, names))
     parts.append(details(say("details_items"), _item_table(page, names)))
     return Block("".join(parts), "items")
@@ -171,7 +201,7 @@ def _distribution(page: Page, codes: list[str]) -> str:
         categories=[str(k) for k in range(scale.minimum, scale.maximum + 1)],
         ends=ends,
         alt=say("items_alt"),
-        caption=say("items_caption", low=ends[0], high=ends[1], top=str(scale.maximum), n=f"{page.index.n:,}"),
+        caption=say("items_caption", low=ends[0], high=ends[1], top=scale.maximum, n=span(r.n for r in rows)),
     )
     return chart._repr_html_()
 
@@ -181,12 +211,11 @@ def _map(page: Page, names: dict[str, Text]) -> str:
     rows = {str(code): row for code, row in gaps.iterrows()}
     if candidates["importance"].isna().all():
         return ""
-    n = page.index.n
     points = [
         charts.Point(
             names[str(c)],
-            _row_estimate(row, "importance", page, n),
-            _row_estimate(rows[str(c)], "performance", page, n),
+            _row_estimate(row, "importance", page, int(rows[str(c)]["n"])),
+            _row_estimate(rows[str(c)], "performance", page, int(rows[str(c)]["n"])),
             highlight=c in page.priorities.actions,
         )
         for c, row in candidates.iterrows()
@@ -197,9 +226,10 @@ def _map(page: Page, names: dict[str, Text]) -> str:
         "map",
         points,
         alt=say("map_alt", list=_scored(page, names, values)),
-        caption=say("map_caption", level=percent(page.study.level), n=f"{n:,}"),
+        caption=say("map_caption", level=percent(page.study.level), n=span(gaps["n"])),
     )
-    return paragraph(say("map_say")) + chart._repr_html_()
+    marked = paragraph(say("map_marked"), "mute") if any(p.highlight for p in points) else ""
+    return paragraph(say("map_say")) + marked + chart._repr_html_()
 
 
 def _item_table(page: Page, names: dict[str, Text]) -> str:
@@ -237,18 +267,20 @@ def outcomes(page: Page) -> Block:
         parts = [paragraph(say("outcomes_say", **values), "say")]
     else:
         parts = [paragraph(say("outcomes_say_plain"), "say")]
-    headers = [say(k) for k in ("col_outcome", "col_n", "col_score", "col_interval", "col_change", "col_interval")]
+    previous = page.index.previous_quarter
+    headers = [say(k) for k in ("col_outcome", "col_n", "col_score", "col_interval")]
+    if previous:
+        headers += [say("col_change", quarter=quarter(previous)), say("col_interval")]
     rows = []
     for role, row in frame.iterrows():
         sign = role == "nps"
         shown = signed(row["estimate"]) if sign else number(row["estimate"])
         cells = [Cell(say(f"outcome_{role}")), Cell(plain(int(row["n"])), right=True), Cell(plain(shown), right=True)]
         cells.append(Cell(interval(row["low"], row["high"], sign=sign), right=True))
-        known = not math.isnan(row["change"])
-        cells.append(Cell(plain(signed(row["change"])), right=True))
-        cells.append(
-            Cell(interval(row["change_low"], row["change_high"], sign=True) if known else plain("–"), right=True)
-        )
+        if previous:
+            known = not math.isnan(row["change"])
+            bounds = interval(row["change_low"], row["change_high"], sign=True) if known else plain("–")
+            cells += [Cell(plain(signed(row["change"])), right=True), Cell(bounds, right=True)]
         rows.append(cells)
     parts.append(table(headers, rows))
     return Block("".join(parts), "outcomes")
@@ -261,7 +293,7 @@ def groups(page: Page) -> Block:
         return Block(paragraph(say("groups_none"), "say"), "groups")
     sure = (frame["difference_low"] > 0) | (frame["difference_high"] < 0)
     names = [_group_name(page, row) for _, row in frame[sure].iterrows()]
-    parts = [paragraph(say("groups_say", list=listed(names)) if names else say("groups_same"), "say")]
+    parts = [paragraph(_differing(names), "say")]
     rows = []
     for code in frame["group"].unique():
         rows.append(charts.Row(instrument.group(code).title, None, heading=True))
@@ -274,13 +306,26 @@ def groups(page: Page) -> Block:
         caption=say("groups_caption", level=percent(page.study.level), minimum=str(page.study.minimum_n)),
     )
     parts.append(chart._repr_html_())
-    hidden = frame["suppressed"].value_counts()
-    few, secondary = int(hidden.get("too few", 0)), int(hidden.get("secondary", 0))
-    if few + secondary:
-        counts = {"count": str(few + secondary), "few": str(few), "secondary": str(secondary)}
-        parts.append(paragraph(say("groups_hidden", minimum=str(page.study.minimum_n), **counts), "mute"))
+    hidden = []
+    few, secondary = (int((frame["suppressed"] == kind).sum()) for kind in SUPPRESSED)
+    if few:
+        hidden.append(say("groups_hidden_few", count=few, minimum=page.study.minimum_n))
+    if secondary:
+        hidden.append(say("groups_hidden_secondary", count=secondary))
+    if hidden:
+        parts.append(paragraph(say("groups_hidden", list=listed(hidden)), "mute"))
     parts += [paragraph(_difference(page, i), "mute") for i in range(len(page.differences))]
     return Block("".join(parts), "groups")
+
+
+SUPPRESSED = {"too few": "too_few", "secondary": "secondary"}
+"""Why a group is withheld, and the key of its text."""
+
+
+def _differing(names: list[Text]) -> Text:
+    if not names:
+        return say("groups_same")
+    return say("groups_say_one" if len(names) == 1 else "groups_say", list=listed(names))
 
 
 def _group_name(page: Page, row: pd.Series) -> Text:
@@ -290,7 +335,7 @@ def _group_name(page: Page, row: pd.Series) -> Text:
 def _group_row(page: Page, row: pd.Series) -> charts.Row:
     label = page.measure.instrument.group(row["group"]).label(row["value"])
     if row["suppressed"]:
-        return charts.Row(label, None, note=say(row["suppressed"].replace(" ", "_")))
+        return charts.Row(label, None, note=say(SUPPRESSED[row["suppressed"]]))
     return charts.Row(label, _level(page, row), highlight=bool(row["difference_high"] < 0))
 
 

@@ -28,9 +28,11 @@ def title(page: Page) -> Text:
     change, weak = page.index.change, weakest(page)
     if change is not None and change.excludes_zero:
         direction = say("rises" if change.value > 0 else "falls")
+        since = quarter(page.index.previous_quarter)
         if weak is not None:
-            return say("title_change_weak", direction=direction, index=index, dimension=weak)
-        return say("title_change", direction=direction, size=number(abs(change.value)), index=index)
+            return say("title_change_weak", direction=direction, quarter=since, index=index, dimension=weak)
+        size = number(abs(change.value))
+        return say("title_change", direction=direction, quarter=since, size=size, index=index)
     if weak is not None:
         return say("title_weak", index=index, dimension=weak)
     strong = strongest(page)
@@ -90,7 +92,8 @@ def _change(page: Page) -> Text:
         return say("change_none")
     key = "change_sure" if change.excludes_zero else "change_noise"
     bounds = interval(change.low, change.high, sign=True)
-    return say(key, quarter=quarter(page.index.previous_quarter), change=signed(change.value), interval=bounds)
+    since, level = quarter(page.index.previous_quarter), percent(page.index.overall.level)
+    return say(key, quarter=since, change=signed(change.value), level=level, interval=bounds)
 
 
 def _why(measure: Measure) -> Text:
@@ -119,7 +122,7 @@ def reason(measure: Measure, row: dict[str, Any]) -> Text:
         criterion=criterion,
         scope="" if own is None else Text(zh=f"（{own['zh']}）", en=f" ({own['en']})"),
         value=ledger_number(row["criterion"], row["value"]),
-        bound=say(row["direction"]),
+        bound=say("at_least" if row["direction"] == "at_least" else "at_most"),
         threshold=ledger_number(row["criterion"], row["threshold"]),
     )
 
@@ -157,7 +160,9 @@ def actions(page: Page) -> Block:
         parts = [paragraph(say("actions_none"), "say")]
     else:
         items = "".join(f"<li>{_action(page, code)}</li>" for code in found.actions)
-        parts = [paragraph(say("actions_say", count=str(len(found.actions))), "say"), f'<ol class="do">{items}</ol>']
+        count = len(found.actions)
+        first = say("actions_say_one") if count == 1 else say("actions_say", count=count)
+        parts = [paragraph(first, "say"), f'<ol class="do">{items}</ol>']
     basis = say(f"basis_{found.basis}")
     parts.append(paragraph(say(f"actions_note_{found.target}", basis=basis), "mute"))
     parts.append(details(say("candidates"), _candidates(page)))

@@ -106,7 +106,7 @@ def payload(page: Page) -> Payload:
         "index": _number(index.overall),
         "change": None if index.change is None else _number(index.change),
         "actions": list(page.priorities.actions),
-        "study": study.model_dump(mode="json"),
+        "study": study.public(),
         "inputs": study.digests(),
         "labels": _labels(page),
         "results": {

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from sqmodel.errors import ParamsError, Problem, SqmodelError
-from sqmodel.reporting.study import Study, load_study, project_root
+from sqmodel.reporting.study import PLACEHOLDER, Study, load_study, project_root, public_source, read_params
 from sqmodel.survey.responses import Responses
 
 NOTEBOOK = "business_line.ipynb"
@@ -23,6 +23,8 @@ class Task:
     params: Path
     study: Study
     root: Path
+    replaced: bool = False
+    """Whether the quarter is another one than the params file says."""
 
     @property
     def name(self) -> str:
@@ -56,7 +58,7 @@ def make_plan(params: Sequence[Path], quarters: Sequence[str] = ()) -> list[Task
         for quarter in quarters or (None,):
             try:
                 study = load_study(path, **({"quarter": quarter} if quarter else {}))
-                tasks.append(Task(path, study, root))
+                tasks.append(Task(path, study, root, read_params(path)[0].get("quarter") != study.quarter))
             except ParamsError as error:
                 problems += [Problem(f"{path.name}: {p}") for p in error.problems]
                 break
@@ -70,7 +72,7 @@ def make_plan(params: Sequence[Path], quarters: Sequence[str] = ()) -> list[Task
 
 
 def check(tasks: Sequence[Task]) -> tuple[dict[str, str], dict[str, SqmodelError]]:
-    """Read the data of all tasks as the notebook would, each source once.
+    """Read the data of all tasks as the notebook would, each source once, and check that the params fit them.
 
     Returns
     -------
@@ -84,21 +86,54 @@ def check(tasks: Sequence[Task]) -> tuple[dict[str, str], dict[str, SqmodelError
     for params in dict.fromkeys(t.params for t in tasks):
         own = [t for t in tasks if t.params == params]
         latest = max(own, key=lambda t: t.study.quarter)
-        with contextlib.chdir(latest.root):
-            try:
-                answers: Responses | SqmodelError = latest.study.read_all()
-            except SqmodelError as error:
-                answers = error
+        shared = None if PLACEHOLDER in latest.study.responses else _read(latest)
         for task in own:
+            # Where the source tells no quarter, its answers are of whichever quarter asks.
+            alone = shared is None or (task is not latest and isinstance(shared, Responses) and _undated(shared) > 0)
+            answers = _read(task) if alone else shared
             try:
-                if isinstance(answers, SqmodelError):
-                    raise answers
-                current = task.study.current(answers)
-                earlier = sum(q < task.study.quarter for q in answers.quarters)
-                found[task.name] = f"{len(current)} answers, {earlier} earlier quarters"
+                found[task.name] = _ready(task, answers)
             except SqmodelError as error:
                 failed[task.name] = error
     return found, failed
+
+
+def _read(task: Task) -> Responses | SqmodelError:
+    with contextlib.chdir(task.root):
+        try:
+            return task.study.read_all()
+        except SqmodelError as error:
+            return error
+
+
+def _undated(answers: Responses) -> int:
+    """Answers whose source does not tell their quarter."""
+    changes = answers.reading.changes
+    return int(changes.loc[changes["kind"] == "quarter filled", "count"].sum())
+
+
+def _ready(task: Task, answers: Responses | SqmodelError | None) -> str:
+    """What the data hold for a task that can be run; raises for one that cannot."""
+    study = task.study
+    if not isinstance(answers, Responses):
+        raise answers or ParamsError(task.name, ["expected answers, found none"])
+    undated = _undated(answers)
+    if task.replaced and undated and PLACEHOLDER not in study.responses:
+        raise ParamsError(
+            task.name,
+            [
+                f"expected a quarter column in {public_source(study.responses)}, or {PLACEHOLDER} in `responses`, "
+                f"found {undated} answers without a quarter"
+            ],
+            f"add one of them, or set `quarter` in {task.params.name}: --quarter alone would publish a stale file as "
+            f"{study.quarter}",
+        )
+    answers = answers.keep(answers.frame["quarter"] <= study.quarter)
+    with contextlib.chdir(task.root):
+        current = study.current(answers)
+        study.check(answers)
+    earlier = sum(q < study.quarter for q in answers.quarters)
+    return f"{len(current)} answers, {earlier} earlier quarters"
 
 
 def find_notebook(root: Path, name: str = NOTEBOOK) -> Path:

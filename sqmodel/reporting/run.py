@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqmodel import errors
 from sqmodel.errors import SqmodelError
 from sqmodel.reporting.plan import Task, find_notebook
 from sqmodel.reporting.shelf import publish_page, write_index
 
 TIMEOUT = 600
 """Seconds that one cell may take."""
+
+OWN_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, SqmodelError)}
 
 
 @dataclass(frozen=True)
@@ -135,8 +138,11 @@ def render(executed: Any) -> tuple[str, dict[str, bytes], tuple[str, ...]]:
 
 
 def cause_of(error: Exception) -> str:
-    """One cause in words: the error of the failing cell, not papermill's frame around it."""
+    """One cause in words: the error of the failing cell, not papermill's frame around it.
+
+    sqmodel's own errors say everything themselves; of any other the type is half of the message.
+    """
     name, value = getattr(error, "ename", ""), getattr(error, "evalue", "")
     if name:
-        return f"{value}" if name.endswith("Error") and value else f"{name}: {value}"
+        return f"{value}" if name in OWN_ERRORS and value else f"{name}: {value}"
     return str(error) if isinstance(error, SqmodelError) else f"{type(error).__name__}: {error}"

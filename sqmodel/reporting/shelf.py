@@ -57,17 +57,38 @@ def publish_page(quarter: Path, line: str, page: str, companions: Mapping[str, b
     return target
 
 
-def published(reports: Path) -> list[dict[str, Any]]:
-    """Records of all published pages, checked; by quarter and line."""
-    found = []
-    for path in sorted(reports.glob(f"*/*/{RESULTS}")):
+def published(reports: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Records of all published pages, checked; and what is wrong with those that cannot be read.
+
+    Returns
+    -------
+    records : list of dict
+        By quarter and line.
+    unreadable : dict
+        ``quarter/line`` of each page without a usable record, to path and cause.
+    """
+    records, unreadable = [], {}
+    for path in sorted(reports.glob(f"[0-9][0-9][0-9][0-9]Q[1-4]/*/{RESULTS}")):
+        name = f"{path.parent.parent.name}/{path.parent.name}"
         try:
-            found.append(check_results(json.loads(path.read_text(encoding="utf-8"))))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(
-                str(path), [f"expected JSON in UTF-8, found: {error}"], "publish the report again"
-            ) from None
-    return found
+            records.append(_record(path, name))
+        except InputError as error:
+            shown = "; ".join(str(p) for p in error.problems)
+            unreadable[name] = f"{path}: {_first_lines(shown)}; publish the report again or remove the folder"
+    return records, unreadable
+
+
+def _record(path: Path, name: str) -> dict[str, Any]:
+    try:
+        record = check_results(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, OSError, RecursionError) as error:
+        raise InputError(str(path), [f"expected JSON in UTF-8, found: {error}"]) from None
+    own = f"{record['quarter']}/{record['business_line']}"
+    if own != name:
+        raise InputError(str(path), [f"expected the record of {name}, found the one of {own}"])
+    if record["business_line"] not in record["labels"].get("line", {}):
+        raise InputError(str(path), [f"expected a label of the line {record['business_line']!r}, found none"])
+    return record
 
 
 def write_index(reports: Path, failed: Mapping[str, tuple[Study, str, str]]) -> Path:
@@ -79,30 +100,42 @@ def write_index(reports: Path, failed: Mapping[str, tuple[Study, str, str]]) -> 
     failed : mapping
         ``quarter/line`` of a report that could not be made now, to its study, failing step and cause. Where an older
         page of it stands, the index shows that one and says that it is stale.
+
+    A page whose record cannot be read is listed as failed, with the cause.
     """
+    records, unreadable = published(reports)
     entries = {}
-    for record in published(reports):
+    for record in records:
         name = f"{record['quarter']}/{record['business_line']}"
         entries[name] = _entry(record, failed.get(name))
+    titles = {e.line: e.title for e in entries.values()}
+    for name, cause in unreadable.items():
+        quarter, line = name.split("/")
+        entries[name] = _without_page(line, quarter, titles.get(line, Text(en=line)), cause)
     for name, (study, step, cause) in failed.items():
-        if name not in entries:
-            entries[name] = IndexEntry(
-                line=study.business_line,
-                title=study.title,
-                quarter=study.quarter,
-                href=None,
-                index=None,
-                verdict="",
-                headline=study.title,
-                status="failed",
-                cause=f"{step}: {_first_lines(cause)}",
-                simulated=study.simulated,
-            )
+        if name not in entries or name in unreadable:
+            shown = f"{step}: {_first_lines(cause)}"
+            entries[name] = _without_page(study.business_line, study.quarter, study.title, shown, study.simulated)
     page = index_page([entries[name] for name in sorted(entries)])
     scratch = reports / f".{PAGE}.new"
     scratch.write_text(page, encoding="utf-8")
     os.replace(scratch, reports / PAGE)
     return reports / PAGE
+
+
+def _without_page(line: str, quarter: str, title: Text, cause: str, simulated: bool = False) -> IndexEntry:
+    return IndexEntry(
+        line=line,
+        title=title,
+        quarter=quarter,
+        href=None,
+        index=None,
+        verdict="",
+        headline=title,
+        status="failed",
+        cause=cause,
+        simulated=simulated,
+    )
 
 
 def _entry(record: dict[str, Any], failure: tuple[Study, str, str] | None) -> IndexEntry:

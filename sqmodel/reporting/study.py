@@ -5,26 +5,30 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Mapping
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import sqlalchemy as sa
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from sqmodel.errors import InputError, ParamsError, Problem
+from sqmodel.errors import ComputationError, InputError, ParamsError, Problem, ResponsesError
 from sqmodel.index.scoring import Index, build_index
-from sqmodel.index.weighting import Weights
+from sqmodel.index.weighting import Weights, derive_weights
 from sqmodel.measurement.differences import GroupDifferences, assess_group_differences
 from sqmodel.measurement.exploratory import Exploration
 from sqmodel.measurement.measure import Measure, load_criteria, qualify
 from sqmodel.measurement.reliability import Reliability
-from sqmodel.survey.calibration import rake
+from sqmodel.survey.calibration import calibrate, rake
 from sqmodel.survey.instrument import Instrument, Text, load_instrument
 from sqmodel.survey.readers import check_scorable, read_responses
-from sqmodel.survey.responses import Responses
-from sqmodel.survey.screening import Screening
+from sqmodel.survey.responses import Reading, Responses
+from sqmodel.survey.screening import SOURCES, Screening, screen
 
 QUARTER = r"^\d{4}Q[1-4]$"
 PLACEHOLDER = "{quarter}"
@@ -85,7 +89,9 @@ class Study(BaseModel):
     def _placeholder(cls, value: str) -> str:
         unknown = set(re.findall(r"\{[^}]*\}", value)) - {PLACEHOLDER}
         if unknown:
-            raise ValueError(f"expected {PLACEHOLDER} as the only placeholder, found {', '.join(sorted(unknown))}")
+            # What stands in a password must not be repeated.
+            shown = sorted(u for u in unknown if u in public_source(value)) or ["another one"]
+            raise ValueError(f"expected {PLACEHOLDER} as the only placeholder, found {', '.join(shown)}")
         return value
 
     def __repr__(self) -> str:
@@ -111,15 +117,24 @@ class Study(BaseModel):
         """The questionnaire of this study."""
         return load_instrument(_found(self.instrument) if _is_path(self.instrument) else self.instrument)
 
+    def public(self) -> dict[str, Any]:
+        """The params as readers may see them: of a database only its place, and no SQL."""
+        return self.model_dump(mode="json", exclude={"query"}) | {"responses": public_source(self.responses)}
+
     def sources(self) -> list[tuple[str, str]]:
         """Quarter and source of every file to read, in order; one pair with an empty quarter if one holds them all."""
+        return [(quarter, source) for quarter, _, source in self._files()]
+
+    def _files(self) -> list[tuple[str, str, str]]:
+        """Quarter, name as the params give it, and place of every source."""
         if PLACEHOLDER not in self.responses:
-            return [("", self.responses if _is_url(self.responses) else str(_found(self.responses)))]
+            return [("", self.responses, _placed(self.responses))]
         found = []
         for quarter in _quarters_until(self.quarter, MOST_QUARTERS):
-            path = _found(self.responses.replace(PLACEHOLDER, quarter))
-            if path.exists() or quarter == self.quarter:
-                found.append((quarter, str(path)))
+            given = self.responses.replace(PLACEHOLDER, quarter)
+            place = _placed(given)
+            if quarter == self.quarter or _exists(place):
+                found.append((quarter, given, place))
         return found
 
     def read_all(self) -> Responses:
@@ -127,18 +142,31 @@ class Study(BaseModel):
 
         Raises
         ------
+        ParamsError
+            The column map is not there.
         ResponsesError
-            With all problems of the source.
+            With all problems of the source; an answer in two files, or in the file of another quarter.
         """
+        if self.columns and not _found(self.columns).is_file():
+            missing = f"columns: expected a column map, found no file at {self.columns}"
+            raise ParamsError(f"{self.business_line} {self.quarter}", [missing], "correct the path")
         instrument = self.load_instrument()
+        parts = [
+            (quarter, public_source(given), self._read(source, instrument, quarter or self.quarter))
+            for quarter, given, source in self._files()
+        ]
+        merged = _merge(public_source(self.responses), parts)
+        return merged.keep(merged.frame["quarter"] <= self.quarter)
+
+    def _read(self, source: str, instrument: Instrument, quarter: str) -> Responses:
         options: dict[str, Any] = {"policy": self.policy, "where": self.where or None, "query": self.query or None}
         options["columns"] = str(_found(self.columns)) if self.columns else None
-        parts = [
-            read_responses(source, instrument, quarter=quarter or self.quarter, **options)
-            for quarter, source in self.sources()
-        ]
-        merged = _merge(parts)
-        return merged.keep(merged.frame["quarter"] <= self.quarter)
+        try:
+            return read_responses(source, instrument, quarter=quarter, **options)
+        except ResponsesError as error:
+            if not _is_url(error.source):
+                raise
+            raise ResponsesError(public_source(error.source), error.problems, error.remedy) from None
 
     def current(self, answers: Responses) -> Responses:
         """The answers of this quarter, which must be there and must be scorable.
@@ -155,32 +183,99 @@ class Study(BaseModel):
             quarters = ", ".join(answers.quarters) or "no quarter"
             raise ParamsError(
                 f"{self.business_line} {self.quarter}",
-                [f"expected answers of {self.quarter} in {self.responses}, found {quarters}"],
+                [f"expected answers of {self.quarter} in {public_source(self.responses)}, found {quarters}"],
                 "choose a quarter that the data hold",
             )
-        check_scorable(found)
+        check_scorable(found, self._kept(answers.instrument))
         return found
 
     def read(self) -> Responses:
-        """All answers until this quarter, after a check that this quarter's can be scored."""
+        """All answers until this quarter, after a check that this quarter's can be scored as the params say."""
         answers = self.read_all()
         self.current(answers)
+        self.check(answers)
         return answers
+
+    def check(self, answers: Responses) -> None:
+        """Do the params fit the questionnaire and these answers, so that the notebook can run to its end?
+
+        Raises
+        ------
+        ParamsError
+            All problems at once, each with its key.
+        """
+        flags = [f for f in self.exclude if f not in SOURCES]
+        problems = [*self._item_problems(answers.instrument)]
+        problems += [f"exclude: expected flags among {', '.join(SOURCES)}, found {f!r}" for f in flags]
+        known = ", ".join(answers.group_codes) or "none"
+        if self.strata and self.strata not in answers.group_codes:
+            problems.append(f"strata: expected a group variable of the answers ({known}), found {self.strata!r}")
+        problems += self._margin_problems(answers, "")
+        if not problems and self.margins:
+            problems += self._margin_problems(screen(answers, exclude=self.exclude).keep(answers), " after screening")
+        if self.weighting != "regression" or not any(p.startswith("drop_items") for p in problems):
+            problems += self._weighting_problems(answers)
+        if problems:
+            raise ParamsError(f"{self.business_line} {self.quarter}", problems, "correct the params; nothing was run")
+
+    def _item_problems(self, instrument: Instrument) -> Iterator[str]:
+        for code in self.drop_items:
+            if code not in instrument.item_codes:
+                near = difflib.get_close_matches(code, instrument.item_codes, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                yield f"drop_items: expected items of {instrument.name}, found {code!r}{hint}"
+        kept = set(self._kept(instrument))
+        for dimension, members in instrument.structure().items():
+            if not kept & set(members):
+                yield f"drop_items: expected an item left in dimension {dimension!r}, found none"
+
+    def _margin_problems(self, answers: Responses, when: str) -> list[str]:
+        """What keeps each quarter from being raked; the same problem of several quarters once."""
+        found: dict[str, list[str]] = {}
+        for quarter in answers.quarters if self.margins else []:
+            try:
+                with warnings.catch_warnings(action="ignore"):
+                    calibrate(answers.of(quarter), self.margins)
+            except ResponsesError as error:
+                for problem in error.problems:
+                    found.setdefault(str(problem), []).append(quarter)
+        return [f"margins: {problem} ({', '.join(quarters)}{when})" for problem, quarters in found.items()]
+
+    def _weighting_problems(self, answers: Responses) -> list[str]:
+        """What keeps the weights from being derived, found by deriving them with few draws."""
+        items = tuple(self._kept(answers.instrument))
+        measure = Measure(
+            responses=answers, quarter=self.quarter, items=items, ledger=pd.DataFrame(), verdict="publish"
+        )
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                derive_weights(measure, method=self.weighting, given=self.weights, draws=30, rng=self.seed)
+        except InputError as error:
+            return [f"weights: {problem}" for problem in error.problems]
+        except ComputationError as error:
+            return [str(error)]
+        return []
 
     def calibrate(self, responses: Responses) -> Responses:
         """Rake each quarter's sample weights to the known margins; unchanged where the params give none."""
         if not self.margins:
             return responses
-        parts = [rake(responses.of(q), self.margins) for q in responses.quarters]
-        frame = pd.concat([p.frame for p in parts], ignore_index=True)
-        designs = [p.calibration for p in parts if p.calibration is not None]
+        parts = {q: rake(responses.of(q), self.margins) for q in responses.quarters}
+        frame = pd.concat([p.frame for p in parts.values()], ignore_index=True)
+        designs = [p.calibration for p in parts.values() if p.calibration is not None]
         calibration = pd.concat(designs, ignore_index=True).fillna(0.0)
-        return Responses(responses.instrument, frame, responses.reading, calibration)
+        before = responses.reading.changes
+        raked = {q: p.reading.changes.iloc[len(before) :] for q, p in parts.items()}
+        reading = replace(responses.reading, changes=_listed({"": before} | raked))
+        return Responses(responses.instrument, frame, reading, calibration)
 
     @property
     def kept_items(self) -> list[str]:
         """Items that are scored."""
-        return [c for c in self.load_instrument().item_codes if c not in set(self.drop_items)]
+        return self._kept(self.load_instrument())
+
+    def _kept(self, instrument: Instrument) -> list[str]:
+        return [c for c in instrument.item_codes if c not in set(self.drop_items)]
 
     @property
     def resampling(self) -> dict[str, Any]:
@@ -226,11 +321,12 @@ class Study(BaseModel):
         return tuple(found)
 
     def digests(self) -> dict[str, str]:
-        """Sha256 of every input file, by its name in the params."""
-        named = {source: Path(source) for _, source in self.sources() if not _is_url(source)}
+        """Sha256 of every input file, by its path in the params; of an absolute path only what tells it apart."""
+        named = {given: Path(source) for _, given, source in self._files() if not _is_url(source)}
         if self.columns:
             named[self.columns] = _found(self.columns)
-        result = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in named.values()}
+        shown = {given: _told_apart(given, named) for given in named}
+        result = {shown[given]: hashlib.sha256(path.read_bytes()).hexdigest() for given, path in named.items()}
         return result | {f"instrument {self.instrument.rsplit('/', 1)[-1]}": self.load_instrument().digest}
 
 
@@ -261,11 +357,11 @@ def load_study(source: str | Path | Mapping[str, Any], **overrides: Any) -> Stud
     <Study demo 2026Q3: lending_service>
     """
     if isinstance(source, Mapping):
-        name, content = "parameters", _plain(source)
+        name, content, problems = "parameters", _plain(source), list[Problem | str]()
     else:
-        name, content = str(source), _read_yaml(Path(source))
+        name, (content, problems) = str(source), read_params(Path(source))
     content = content | overrides
-    problems: list[Problem | str] = [_unknown(str(key)) for key in content if key not in Study.model_fields]
+    problems += [_unknown(str(key)) for key in content if key not in Study.model_fields]
     known = {key: value for key, value in content.items() if key in Study.model_fields}
     try:
         study = Study.model_validate(known)
@@ -287,16 +383,33 @@ def _plain(namespace: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_params(path: Path) -> tuple[dict[str, Any], list[Problem | str]]:
+    """Keys and values of a params file, and a problem for every key that occurs more than once.
+
+    Raises
+    ------
+    ParamsError
+        There is no file, or it does not hold keys and values.
+    """
     if not path.is_file():
         raise ParamsError(str(path), ["expected a params file, found nothing at this path"])
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(str(path), [f"expected YAML in UTF-8, found: {' '.join(str(error).split())}"]) from error
     if not isinstance(content, dict):
         raise ParamsError(str(path), [f"expected keys and values, found {type(content).__name__}"])
-    return content
+    return content, list(_repeated(yaml.compose(text, Loader=yaml.SafeLoader)))
+
+
+def _repeated(node: Any, place: str = "") -> Iterator[str]:
+    """Keys that occur more than once; YAML would take the last one silently."""
+    if isinstance(node, yaml.MappingNode):
+        keys = [f"{place}{key.value}" for key, _ in node.value]
+        yield from (f"key {key!r} occurs {count} times" for key, count in Counter(keys).items() if count > 1)
+        for key, (_, value) in zip(keys, node.value, strict=True):
+            yield from _repeated(value, f"{key}.")
 
 
 def _unknown(key: str) -> str:
@@ -313,11 +426,51 @@ def _explain(found: dict[str, Any]) -> str:
         message = "expected a year and a quarter such as 2026Q3"
     elif found["type"] == "string_pattern_mismatch":
         message = "expected lower-case letters, digits and underscores"
-    return f"{key}: {message[0].lower() + message[1:]}, found {found['input']!r}"
+    given = found["input"]
+    if key == "responses" and isinstance(given, str):
+        given = public_source(given)
+    shown = type(given).__name__ if key in ("query", "responses") and not isinstance(given, str) else repr(given)
+    return f"{key}: {message[0].lower() + message[1:]}, found {shown}"
 
 
 def _is_url(source: str) -> bool:
     return "://" in source
+
+
+def public_source(source: str) -> str:
+    """A source as readers may see it: a path as it is, a database URL without user, password and options."""
+    if not _is_url(source):
+        return source
+    scheme = source.split("://", 1)[0]
+    if not re.fullmatch(r"[A-Za-z][\w+.-]*", scheme):
+        return "database"
+    try:
+        url = sa.make_url(source)
+    except (sa.exc.ArgumentError, ValueError):
+        return f"{scheme}://"
+    place = f"{url.host or ''}/{re.split('[?#;]', url.database or '')[0]}"
+    # An unescaped @ in the password would leave the rest of it before the host.
+    return f"{scheme}://" + ("" if "@" in place else place)
+
+
+def _told_apart(given: str, among: Iterable[str]) -> str:
+    """A relative path as it is; of an absolute one the shortest end that no other path has: pages travel."""
+    if not Path(given).expanduser().is_absolute():
+        return given
+    ends = [["/".join(Path(g).parts[-k:]) for g in among if g != given] for k in range(1, len(Path(given).parts))]
+    own = ("/".join(Path(given).parts[-k:]) for k in range(1, len(Path(given).parts)))
+    return next((end for end, others in zip(own, ends, strict=True) if end not in others), given)
+
+
+def _placed(source: str) -> str:
+    return source if _is_url(source) else str(_found(source))
+
+
+def _exists(place: str) -> bool:
+    """Whether a file is there; of databases only SQLite's can be told without asking a server."""
+    if not _is_url(place):
+        return Path(place).exists()
+    return place.startswith("sqlite:///") and Path(place.removeprefix("sqlite:///").split("?")[0]).is_file()
 
 
 def _is_path(source: str) -> bool:
@@ -345,10 +498,47 @@ def _quarters_until(quarter: str, most: int) -> list[str]:
     return [f"{q // 4}Q{q % 4 + 1}" for q in range(last - most, last + 1)]
 
 
-def _merge(parts: list[Responses]) -> Responses:
-    """Answers of several files as one; a column that some files lack is missing there."""
+def _merge(source: str, parts: list[tuple[str, str, Responses]]) -> Responses:
+    """Answers of several files (quarter, name, answers) as one; a column that some files lack is missing there."""
+    problems = [*_in_wrong_file(parts), *_in_two_files(parts)]
+    if problems:
+        raise ResponsesError(source, problems, "put each answer once, into the file of its quarter")
     if len(parts) == 1:
-        return parts[0]
-    frame = pd.concat([p.frame for p in parts], ignore_index=True)
-    last = parts[-1]
-    return Responses(last.instrument, frame, last.reading)
+        return parts[0][2]
+    frame = pd.concat([part.frame for _, _, part in parts], ignore_index=True)
+    readings = {name: part.reading for _, name, part in parts}
+    reading = Reading(
+        source=source,
+        encoding=", ".join(dict.fromkeys(r.encoding for r in readings.values() if r.encoding)),
+        rows=sum(r.rows for r in readings.values()),
+        changes=_listed({name: r.changes for name, r in readings.items()}),
+    )
+    return Responses(parts[-1][2].instrument, frame, reading)
+
+
+def _in_wrong_file(parts: list[tuple[str, str, Responses]]) -> Iterator[Problem]:
+    for quarter, name, part in parts:
+        found = part.frame["quarter"]
+        others = found[found != quarter].value_counts().sort_index()
+        if quarter and len(others):
+            shown = tuple(f"{q} (n={n})" for q, n in others.items())
+            yield Problem(f"{name}: expected answers of {quarter} only, found some of", shown)
+
+
+def _in_two_files(parts: list[tuple[str, str, Responses]]) -> Iterator[Problem]:
+    keys = ["respondent", "quarter"]
+    listed = pd.concat([part.frame[keys].assign(file=name) for _, name, part in parts], ignore_index=True)
+    twice = listed[listed.duplicated(keys, keep=False)]
+    if len(twice):
+        shown = tuple(f"{r} of {q} (in {', '.join(own)})" for (r, q), own in twice.groupby(keys)["file"])
+        yield Problem("expected each respondent once in a quarter, found in several files", shown)
+
+
+def _listed(changes: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Changes of several sources in one table; the source's name stands before the column."""
+    rows = [
+        row | {"column": ": ".join(part for part in (name, str(row["column"])) if part)}
+        for name, table in changes.items()
+        for row in table.to_dict("records")
+    ]
+    return pd.DataFrame(rows, columns=["kind", "column", "count", "examples"])

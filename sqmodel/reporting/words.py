@@ -31,7 +31,7 @@ def say(key: str, **values: Text | str | int) -> Text:
     Examples
     --------
     >>> say("title_weak", index="61.2", dimension=Text(zh="效率", en="efficiency"))["en"]
-    'Service quality index 61.2; efficiency is clearly weakest'
+    'Service quality index 61.2; efficiency lies below the average of the others'
     """
     filled = {}
     for language in LANGUAGES:
@@ -49,6 +49,21 @@ def listed(parts: Iterable[Text]) -> Text:
 def plain(value: object) -> Text:
     """The same text in both languages; a dash where it is empty."""
     return Text(zh=str(value) or "–", en=str(value) or "–")
+
+
+def span(counts: Iterable[Any]) -> str:
+    """Numbers of respondents: one where all are the same, else the least and the greatest.
+
+    Examples
+    --------
+    >>> span([1310, 1320, 1315]), span([96, 96])
+    ('1,310–1,320', '96')
+    """
+    known = [int(n) for n in counts if math.isfinite(n)]
+    if not known:
+        return "–"
+    low, high = min(known), max(known)
+    return f"{low:,}" if low == high else f"{low:,}–{high:,}"
 
 
 def number(value: Any, digits: int = 1) -> str:

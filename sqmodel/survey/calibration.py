@@ -160,9 +160,7 @@ def calibrate(
         effective_n=float(weight.sum() ** 2 / (weight**2).sum()),
     )
     if not converged:
-        warn(
-            f"raking: expected all margins to be reached, found {result!r}", ConvergenceWarning, stacklevel=2
-        )
+        warn(f"raking: expected all margins to be reached, found {result!r}", ConvergenceWarning, stacklevel=2)
     return result
 
 
@@ -279,11 +277,7 @@ def _unmatched(responses: Responses, group: str, values: Mapping[str, float]) ->
     surplus = labels[labels.notna() & ~labels.isin(positive)].value_counts().sort_index()
     culprits = {
         "expected respondents of every value, found none of": sorted(positive - set(labels.dropna())),
-        "expected a share above 0 for every value, found none for": [
-            f"{v} (n={n})" for v, n in surplus.items()
-        ],
-        "expected a value for every respondent, found none for": frame.loc[
-            labels.isna(), "respondent"
-        ].tolist(),
+        "expected a share above 0 for every value, found none for": [f"{v} (n={n})" for v, n in surplus.items()],
+        "expected a value for every respondent, found none for": frame.loc[labels.isna(), "respondent"].tolist(),
     }
     return [Problem(f"margin {group}: {what}", tuple(found)) for what, found in culprits.items() if found]

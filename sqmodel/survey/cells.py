@@ -101,9 +101,7 @@ def duration_parser(missing: Collection[str]) -> Parser:
 def rating_parser(scale: Scale, labels: Mapping[str, int | str], missing: Collection[str]) -> Parser:
     """Parser of ratings: codes of the scale, its anchors, labels of the map, and labels with a number."""
     span = f"{scale.minimum} to {scale.maximum}"
-    anchors = {
-        fold(text): code for code, anchor in scale.anchors.items() for text in (anchor.zh, anchor.en) if text
-    }
+    anchors = {fold(text): code for code, anchor in scale.anchors.items() for text in (anchor.zh, anchor.en) if text}
     coded = {**anchors, **labels}
 
     def parse(text: str) -> Cell:
@@ -119,9 +117,7 @@ def rating_parser(scale: Scale, labels: Mapping[str, int | str], missing: Collec
             return _judged(value, scale, "")
         inside = _number_of_label(folded, anchors)
         if inside is None:
-            return Cell(
-                None, "text in a rating", f"expected a rating from {span} or a label of it, found text"
-            )
+            return Cell(None, "text in a rating", f"expected a rating from {span} or a label of it, found text")
         return _judged(inside, scale, "label")
 
     return parse
@@ -160,9 +156,7 @@ def group_parser(group: Group, labels: Mapping[str, int | str], missing: Collect
         value = known.get(folded, text.strip())
         if group.values and value not in group.values:
             listed = ", ".join(group.values)
-            return Cell(
-                None, "unknown group", f"expected {group.code} to be one of {listed}, found another value"
-            )
+            return Cell(None, "unknown group", f"expected {group.code} to be one of {listed}, found another value")
         return Cell(value, "label" if folded in known and value != text.strip() else "")
 
     return parse

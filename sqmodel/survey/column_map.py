@@ -156,9 +156,7 @@ def _validated(source: str, content: dict[str, Any]) -> ColumnMap:
         for found in error.errors():
             place = ".".join(str(p) for p in found["loc"])
             unknown = found["type"] == "extra_forbidden"
-            problems.append(
-                f"{place}: " + ("unknown key" if unknown else f"{found['msg']}, found {found['input']!r}")
-            )
+            problems.append(f"{place}: " + ("unknown key" if unknown else f"{found['msg']}, found {found['input']!r}"))
         remedy = f"keys of a column map are {', '.join(ColumnMap.model_fields)}"
         raise ResponsesError(source, problems, remedy) from None
 
@@ -210,9 +208,7 @@ class Headers:
         return texts
 
 
-def locate(
-    headers: Headers, column_map: ColumnMap, instrument: Instrument
-) -> tuple[dict[str, int], list[Problem]]:
+def locate(headers: Headers, column_map: ColumnMap, instrument: Instrument) -> tuple[dict[str, int], list[Problem]]:
     """Which column holds which canonical name.
 
     Returns
@@ -241,9 +237,7 @@ def locate(
         elif mapped is not None:
             absent.append(f"{mapped!r} for {name!r}")
     if absent:
-        problems.append(
-            _listed("expected the headers of the column map in the source, found none of", absent)
-        )
+        problems.append(_listed("expected the headers of the column map in the source, found none of", absent))
     return positions, [
         *problems,
         *_shared(headers, positions),

@@ -163,8 +163,7 @@ def demo_population(line: str) -> Population:
         general=GENERAL,
         # Clients expect most where the item is easy anyway, and of review times in any case.
         expected={
-            c: _cuts(RATING, 1.0, EXPECTATION + e / 2 - harder.get(c, 0.0) / 4)
-            for c, (_, e, _) in ITEMS.items()
+            c: _cuts(RATING, 1.0, EXPECTATION + e / 2 - harder.get(c, 0.0) / 4) for c, (_, e, _) in ITEMS.items()
         },
         importance=IMPORTANCE[line],
         outcomes={c: _outcome(*settings) for c, settings in OUTCOMES.items()},

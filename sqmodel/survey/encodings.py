@@ -60,9 +60,7 @@ def _forced(raw: bytes, source: str, encoding: str) -> str:
         raise ResponsesError(source, [f"expected a known encoding, found {encoding!r}"]) from error
     except UnicodeDecodeError as error:
         found = f"expected text in {encoding} as the column map says, found other bytes at byte {error.start}"
-        raise ResponsesError(
-            source, [found], "correct `encoding` in the column map or leave it out"
-        ) from error
+        raise ResponsesError(source, [found], "correct `encoding` in the column map or leave it out") from error
     return text.removeprefix("\ufeff")
 
 

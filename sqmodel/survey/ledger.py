@@ -14,9 +14,7 @@ from sqmodel.errors import Problem, ResponsesError
 Policy = Literal["error", "missing"]
 Rows = npt.NDArray[np.intp]
 
-REMEDY = (
-    "correct the source, or read with policy='missing' to turn bad cells into missing values and count them"
-)
+REMEDY = "correct the source, or read with policy='missing' to turn bad cells into missing values and count them"
 
 
 @dataclass
@@ -48,9 +46,7 @@ class Ledger:
         """Note columns of the source that no question asks for."""
         if headers:
             shown = ", ".join(headers[: Problem.MOST])
-            self._changes.append(
-                {"kind": "columns not used", "column": "", "count": len(headers), "examples": shown}
-            )
+            self._changes.append({"kind": "columns not used", "column": "", "count": len(headers), "examples": shown})
 
     def fault(self, kind: str, message: str, column: str, rows: Rows, found: list[str]) -> None:
         """Note cells that break a rule: a problem, or under policy "missing" a change."""
@@ -74,9 +70,7 @@ class Ledger:
         """Raise all problems in one error, if there are any."""
         problems = self.problems()
         if problems:
-            raise ResponsesError(
-                source, problems, REMEDY if self._faults else "correct the source or its column map"
-            )
+            raise ResponsesError(source, problems, REMEDY if self._faults else "correct the source or its column map")
 
     def changes(self) -> pd.DataFrame:
         """One row a kind of change and column: kind, column, count, examples."""

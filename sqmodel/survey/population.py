@@ -117,9 +117,7 @@ class Population:
     def pattern(self) -> FloatArray:
         """Regression of the responses behind `variables` on the dimensions."""
         dimensions = self.instrument.dimension_codes
-        items = [
-            [self.loadings[i.code] * (i.dimension == d) for d in dimensions] for i in self.instrument.items
-        ]
+        items = [[self.loadings[i.code] * (i.dimension == d) for d in dimensions] for i in self.instrument.items]
         outcomes = [[o.slopes.get(d, 0.0) for d in dimensions] for o in self.outcomes.values()]
         return np.array(items + outcomes, dtype=float)
 
@@ -169,9 +167,7 @@ class Population:
         for group, value in only.items():
             known = self.shares.get(group, {})
             if value not in known:
-                problems.append(
-                    f"group {group!r}: expected one of {', '.join(known) or 'none'}, found {value!r}"
-                )
+                problems.append(f"group {group!r}: expected one of {', '.join(known) or 'none'}, found {value!r}")
         if problems:
             raise InputError(f"population {self.code}", problems)
 
@@ -227,9 +223,7 @@ class Population:
     def minima(self) -> FloatArray:
         """Lowest answers of `variables`."""
         items = [self.instrument.scale_of(c).minimum for c in self.instrument.item_codes]
-        return np.array(
-            items + [o.scale.minimum for o in self.instrument.outcomes if o.code in self.outcomes]
-        )
+        return np.array(items + [o.scale.minimum for o in self.instrument.outcomes if o.code in self.outcomes])
 
     def _scoring(self) -> pd.DataFrame:
         """Weight of an item's answer in the score of its dimension on 0-100."""
@@ -241,10 +235,7 @@ class Population:
 
     def _expectations(self) -> pd.Series[float]:
         # What lies behind an expectation is standard normal in every cell: the tail areas add up to its mean.
-        means = {
-            c: self.instrument.scale_of(c).minimum + float(ndtr(-self.expected[c]).sum())
-            for c in self.expected
-        }
+        means = {c: self.instrument.scale_of(c).minimum + float(ndtr(-self.expected[c]).sum()) for c in self.expected}
         return pd.Series(means)
 
     def _nps(self, share: FloatArray, centres: FloatArray) -> float:

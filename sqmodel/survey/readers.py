@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,15 +84,22 @@ def read_responses(
     return Responses(instrument, frame.reset_index(drop=True), reading)
 
 
-def check_scorable(responses: Responses) -> None:
+def check_scorable(responses: Responses, items: Sequence[str] | None = None) -> None:
     """Can these answers be analysed at all?
+
+    Parameters
+    ----------
+    responses : Responses
+    items : sequence of str, optional
+        Items that are scored; all by default.
 
     Raises
     ------
     ResponsesError
         An item has no answers, or the same answer from everyone; fewer respondents than items. All at once.
     """
-    ratings = {c: responses.frame[c].astype(float).dropna() for c in responses.instrument.item_codes}
+    codes = [c for c in responses.instrument.item_codes if items is None or c in items]
+    ratings = {c: responses.frame[c].astype(float).dropna() for c in codes}
     problems = []
     if len(responses) < len(ratings):
         message = f"expected at least as many respondents as items ({len(ratings)}), found {len(responses)}"
@@ -103,9 +110,7 @@ def check_scorable(responses: Responses) -> None:
     constant = {code: a.min() for code, a in ratings.items() if len(a) and a.min() == a.max()}
     if constant:
         shown = tuple(f"{code} (always {value:g})" for code, value in constant.items())
-        problems.append(
-            Problem("expected answers that differ between respondents, found one answer to", shown)
-        )
+        problems.append(Problem("expected answers that differ between respondents, found one answer to", shown))
     if problems:
         remedy = "collect more answers, or take the items out of the instrument"
         raise ResponsesError(responses.reading.source or "responses", problems, remedy)
@@ -127,9 +132,7 @@ def _check_arguments(column_map: ColumnMap, instrument: Instrument, quarter: str
         if isinstance(code, str) and name not in groups
     ]
     if worded:
-        problems.append(
-            Problem("expected whole numbers as codes of ratings in the column map, found", tuple(worded))
-        )
+        problems.append(Problem("expected whole numbers as codes of ratings in the column map, found", tuple(worded)))
     return problems
 
 
@@ -150,9 +153,7 @@ class _Reader:
         frame = self.table.frame.set_axis(pd.RangeIndex(first, first + size), axis=0)
         blank = (frame == "").all(axis=1).to_numpy()
         if blank.all():
-            self.ledger.structural.append(
-                Problem("expected at least one record of answers, found only the header")
-            )
+            self.ledger.structural.append(Problem("expected at least one record of answers, found only the header"))
             return frame[~blank]
         self.ledger.change("header row skipped", "", np.arange(2, first))
         self.ledger.change("empty record", "", _numbers(frame[blank]))
@@ -171,13 +172,9 @@ class _Reader:
             return frame
         keys = {fold(str(v)) for v in (wanted if isinstance(wanted, list | tuple | set) else [wanted])}
         canonical = next((n for n, p in self.positions.items() if p == found[0]), name)
-        parsed = cells.parse_column(
-            frame[found[0]], cells.parser_of(canonical, self.instrument, self.column_map)
-        )
+        parsed = cells.parse_column(frame[found[0]], cells.parser_of(canonical, self.instrument, self.column_map))
         # A value may be written as in the source or as the instrument's code for it.
-        fits = [
-            fold(t) in keys or m.value in keys for t, m in zip(parsed.texts, parsed.meanings, strict=True)
-        ]
+        fits = [fold(t) in keys or m.value in keys for t, m in zip(parsed.texts, parsed.meanings, strict=True)]
         kept = np.array(fits, dtype=bool)[parsed.codes]
         self.ledger.change("left out by where", name, _numbers(frame[~kept]))
         if len(frame) and not kept.any():

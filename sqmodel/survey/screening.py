@@ -72,9 +72,7 @@ class Screening(Result):
 
     def _headline(self) -> str:
         out = int(self.excluded.sum())
-        shares = [
-            f"{flag} {n}" for flag, n in self.counts["n"].items() if n and flag in self.settings["exclude"]
-        ]
+        shares = [f"{flag} {n}" for flag, n in self.counts["n"].items() if n and flag in self.settings["exclude"]]
         return f"n={self.n}: {out} left out" + (f" ({', '.join(shares)})" if shares else "")
 
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -91,9 +89,7 @@ class Screening(Result):
         """
         if list(self.excluded.index) != list(responses.frame["respondent"]):
             found = f"expected the {self.n} respondents that were screened, found {len(responses)} others"
-            raise ResponsesError(
-                responses.reading.source or "responses", [found], "screen these responses first"
-            )
+            raise ResponsesError(responses.reading.source or "responses", [found], "screen these responses first")
         return responses.keep(~self.excluded.to_numpy(dtype=bool))
 
 

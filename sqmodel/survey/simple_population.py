@@ -109,8 +109,7 @@ class SimplePopulation:
                 Dimension(code=f"D{d + 1}", title=Text(en=f"Dimension {d + 1}")) for d in range(len(counts))
             ),
             items=tuple(
-                Item(code=f"d{d}_{k}", dimension=f"D{d}", text=Text(en=f"Item {k} of dimension {d}"))
-                for d, k in names
+                Item(code=f"d{d}_{k}", dimension=f"D{d}", text=Text(en=f"Item {k} of dimension {d}")) for d, k in names
             ),
         )
 

@@ -109,9 +109,7 @@ def _read_text(path: Path, column_map: ColumnMap) -> Table:
         found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
         problem = f"expected a table, found: {' '.join(str(error).split())}"
         if found:
-            problem = (
-                f"expected {found[1]} cells in every row as in the header, found {found[3]} in row {found[2]}"
-            )
+            problem = f"expected {found[1]} cells in every row as in the header, found {found[3]} in row {found[2]}"
         raise ResponsesError(str(path), [problem], "put cells that hold the separator in quotes") from None
     return _with_headers(str(path), path.name, grid.fillna(""), column_map, encoding)
 
@@ -144,9 +142,7 @@ def _with_headers(name: str, short: str, grid: pd.DataFrame, column_map: ColumnM
         raise ResponsesError(name, ["expected a table of answers, found an empty sheet"])
     if rows > 1 and not (len(grid) >= rows and grid.iloc[rows - 1].str.contains("ImportId").any()):
         found = f"expected {rows} header rows, the last with ImportId, found none in row {rows}"
-        raise ResponsesError(
-            name, [found], "export from Qualtrics again, or choose another format in the column map"
-        )
+        raise ResponsesError(name, [found], "export from Qualtrics again, or choose another format in the column map")
     return Table(
         name=name,
         short=short,
@@ -163,17 +159,13 @@ def _read_parquet(path: Path) -> Table:
     try:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise ResponsesError(
-            str(path), [f"expected a Parquet file, found: {' '.join(str(error).split())}"]
-        ) from error
+        raise ResponsesError(str(path), [f"expected a Parquet file, found: {' '.join(str(error).split())}"]) from error
     return _from_frame(str(path), path.name, frame)
 
 
 def _from_frame(name: str, short: str, frame: pd.DataFrame) -> Table:
     headers = [str(c) for c in frame.columns]
-    return Table(
-        name=name, short=short, headers=headers, texts=[], frame=as_text(frame), first=1, unit="record"
-    )
+    return Table(name=name, short=short, headers=headers, texts=[], frame=as_text(frame), first=1, unit="record")
 
 
 def _read_database(source: str, query: str | None, table: str | None) -> Table:

@@ -66,8 +66,7 @@ def mixture_moments(
 ) -> tuple[FloatArray, FloatArray]:
     """Exact mean and covariance of the codes 0..K-1 in a mixture of normals that differ in their means."""
     cells = [
-        discretised_moments([t - m for t, m in zip(thresholds, centre, strict=True)], correlation)
-        for centre in centres
+        discretised_moments([t - m for t, m in zip(thresholds, centre, strict=True)], correlation) for centre in centres
     ]
     means = np.array([m for m, _ in cells])
     mean = share @ means

@@ -102,13 +102,13 @@ def test_interval_chart_prints_value_interval_note_and_what_is_withheld() -> Non
         "按维度",
         "样本不足",
         "本季",
-        "上季",
+        "上期",
         "预期范围",
     ):
         assert text in shared
     assert "95% 区间" in shared
     english = " ".join(words(drawings(figure)[3]))
-    for text in ("too few answers", "below", "this quarter", "last quarter", "expected range", "95% interval"):
+    for text in ("too few answers", "below", "this quarter", "before", "expected range", "95% interval"):
         assert text in english
     assert figure.data["value"].tolist()[:2] == [68.24, 58.93]
     assert figure.data["previous"].tolist()[:2] == [67.0, 62.6]

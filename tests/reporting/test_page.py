@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from sqmodel.errors import UnfitMeasureError
+from sqmodel.reporting.findings import _below, _prediction
 from sqmodel.reporting.page import Page
 from sqmodel.reporting.tables import companions
+from sqmodel.survey.instrument import Text
 from tests.oracles import reference, shared
 from tests.reporting.cells import DATA, desk_answers, permuted, run_page
 
@@ -38,7 +43,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
 def test_a_second_instrument_publishes_without_a_change_of_code(page: Page) -> None:
     assert page.measure.verdict == "publish"
     assert title(page).startswith("Service quality index ")
-    assert title(page).endswith("Speed of answer is clearly weakest")
+    assert title(page).endswith("Speed of answer lies below the average of the others")
     assert "did not ask for expectations" in page.expectations().html
     for name in SECTIONS:
         assert getattr(page, name)().html
@@ -71,19 +76,25 @@ def test_with_no_differences_nothing_is_sure(tmp_path: Path) -> None:
     assert title(flat).endswith("no difference is sure")
     assert title(flat, "zh").endswith("没有一项差异可以确定")
     assert "Nothing is sure to come first" in flat.actions().html
-    assert "The dimensions differ by no more than sampling error" in flat.dimensions().html
-    assert "No client group differs" in flat.groups().html
-    assert "within sampling error" in flat.headline().html
+    assert "The differences between the dimensions cannot be told from sampling error" in flat.dimensions().html
+    assert "No change of a dimension since 2026 Q2 can be told from sampling error" in flat.dimensions().html
+    assert "No client group can be told from the others" in flat.groups().html
+    assert "this cannot be told from sampling error" in flat.headline().html
+    assert "尚不能判断有变化" in flat.headline().html
+    said = "".join(re.findall(r"<p[ >].*?</p>", flat.actions().html + flat.items().html))
+    assert "Statements at the bottom right" in said
+    for text in ("Begin with", "to begin with", "优先改进"):
+        assert text not in said
 
 
-def test_a_real_change_is_called_real(tmp_path: Path) -> None:
+def test_a_real_change_is_named_with_its_level(tmp_path: Path) -> None:
     answers = desk_answers(300, seed=3, quarters=("2026Q2", "2026Q3"))
     items = [f"q{i}" for i in range(1, 10)]
     now = answers["quarter"] == "2026Q3"
     answers.loc[now, items] = (answers.loc[now, items] + 1).clip(upper=7)
     risen = desk(tmp_path, answers)
-    assert title(risen).startswith("The index rises to ")
-    assert "more than sampling error, the change is real" in risen.headline().html
+    assert title(risen).startswith("The index has risen to ")
+    assert "more than sampling error explains at that level" in risen.headline().html
     assert risen.index.change is not None
     assert risen.index.change.low > 5
 
@@ -183,7 +194,9 @@ def test_a_group_label_that_looks_like_a_formula_is_written_as_text(tmp_path: Pa
 
 def test_the_same_input_gives_the_same_bytes(page: Page, tmp_path: Path) -> None:
     again = desk(tmp_path, desk_answers(300, seed=4, quarters=("2026Q2", "2026Q3")))
-    assert [getattr(again, n)().html for n in SECTIONS] == [getattr(page, n)().html for n in SECTIONS]
+    ways = [(p, p.study.responses) for p in (again, page)]
+    second_html, first_html = ([getattr(p, n)().html.replace(way, "") for n in SECTIONS] for p, way in ways)
+    assert second_html == first_html
     first, second = (companions(p.record().content) for p in (page, again))
     cut = f'"responses": "{tmp_path / "desk.csv"}"'.encode()
     assert cut in second["results.json"]
@@ -191,3 +204,56 @@ def test_the_same_input_gives_the_same_bytes(page: Page, tmp_path: Path) -> None
     own = str(tmp_path / "desk.csv").encode()
     assert first["results.json"].replace(place, b"") == second["results.json"].replace(own, b"")
     assert first["tables.xlsx"] == second["tables.xlsx"]
+
+
+PLACES = ["A", "B", "C"]
+
+
+def gaps_page(**change: object) -> Page:
+    """As much of a page as the paragraphs about gaps need, with three dimensions."""
+    dimensions = [SimpleNamespace(code=c, label=Text(zh=f"维度{c}", en=f"Dimension {c}")) for c in PLACES]
+    values: dict[str, object] = {
+        "dimensions": pd.DataFrame(
+            {"gap": [-9.0, -4.0, -1.0], "gap_low": -12.0, "gap_high": [-6.0, -2.0, 1.0]}, PLACES
+        ),
+        "prediction": pd.DataFrame(
+            {"r_squared": [0.4, 0.3], "r_squared_low": [0.32, 0.2], "r_squared_high": [0.5, 0.4]}, ["servperf", "gap"]
+        ),
+        "difference_reliability": pd.DataFrame(
+            {"alpha_performance": 0.8, "alpha_expectation": 0.7, "reliability": [0.75, 0.6, 0.85]}, PLACES
+        ),
+    }
+    measure = SimpleNamespace(instrument=SimpleNamespace(dimensions=dimensions))
+    return cast(Page, SimpleNamespace(measure=measure, gaps=SimpleNamespace(**(values | change))))
+
+
+def test_only_dimensions_surely_below_expectation_are_named() -> None:
+    page = gaps_page()
+    frame = page.gaps.dimensions
+    some = _below(page, frame[frame["gap_high"] < 0])
+    assert some["en"] == (
+        "Performance is below expectation in Dimension A, Dimension B; "
+        "the largest gap measured is in Dimension A: −9.0 points (−12.0 to −6.0)."
+    )
+    assert some["zh"].startswith("客户感知低于期望的维度：维度A、维度B；")
+    assert _below(page, frame)["en"].startswith("Performance is below expectation in every dimension; ")
+    assert _below(page, frame[:1])["en"].startswith("Only in Dimension A ")
+    assert _below(page, frame[:0])["en"].startswith("In no dimension ")
+
+
+def test_scores_are_compared_in_this_sample_and_no_further() -> None:
+    overlapping = "".join(_prediction(gaps_page()))
+    assert "In this sample the performance score explains the largest share" in overlapping
+    assert "(R² .40, .32–.50), against the gap score .30 (.20–.40)." in overlapping
+    assert "nothing is claimed about which explains more" in overlapping
+    apart = pd.DataFrame(
+        {"r_squared": [0.4, 0.1], "r_squared_low": [0.32, 0.05], "r_squared_high": [0.5, 0.2]}, ["servperf", "gap"]
+    )
+    assert "nothing is claimed" not in "".join(_prediction(gaps_page(prediction=apart)))
+
+
+def test_gap_scores_are_called_less_reliable_only_where_below_both_alphas() -> None:
+    said = "".join(_prediction(gaps_page()))
+    assert "less reliable than both ratings they come from (Dimension B .60)" in said
+    better = gaps_page().gaps.difference_reliability.assign(reliability=0.9)
+    assert "less reliable" not in "".join(_prediction(gaps_page(difference_reliability=better)))

@@ -102,9 +102,7 @@ def test_an_empty_sheet_a_missing_sheet_and_a_broken_workbook() -> None:
         "a.xlsx: 1 problem\n  - expected sheet 'Answers', found Sheet1"
     )
     Path("b.xlsx").write_text("no workbook", encoding="utf-8")
-    with pytest.raises(
-        ResponsesError, match="expected a workbook without password, found a file that cannot"
-    ):
+    with pytest.raises(ResponsesError, match="expected a workbook without password, found a file that cannot"):
         read_responses("b.xlsx", bare())
 
 
@@ -171,9 +169,7 @@ def test_column_map_files() -> None:
         "c.yaml: 1 problem\n  - expected a column map, found no file at this path"
     )
     Path("c.yaml").write_text("- a", encoding="utf-8")
-    assert message("a.csv", columns="c.yaml") == (
-        "c.yaml: 1 problem\n  - expected a mapping at the top, found list"
-    )
+    assert message("a.csv", columns="c.yaml") == ("c.yaml: 1 problem\n  - expected a mapping at the top, found list")
     Path("c.yaml").write_text("format: paper\ncolour: red\nlabels: {e1: {good: 1.5}}", encoding="utf-8")
     assert message("a.csv", columns="c.yaml") == (
         "c.yaml: 4 problems\n"
@@ -245,9 +241,7 @@ def test_rows_are_counted_as_in_the_source() -> None:
 
 
 def test_a_long_header_is_named_by_its_code() -> None:
-    frame = spoilt(e1="8").rename(
-        columns={"e1": "3、请您根据最近一次办理贷款业务的真实感受进行评价—申请简便"}
-    )
+    frame = spoilt(e1="8").rename(columns={"e1": "3、请您根据最近一次办理贷款业务的真实感受进行评价—申请简便"})
     assert message(csv(frame), columns={"format": "wenjuanxing"}) == (
         "a.csv: 1 problem\n"
         "  - expected a rating from 1 to 7, found a number outside the scale: row 4, column e1 ('8')\n"
@@ -318,9 +312,7 @@ def test_arguments() -> None:
         f"{TABLE}"
     )
     assert message("a.csv", where={"quarter": "2025Q1"}) == (
-        "a.csv: 1 problem\n"
-        "  - expected records where quarter is 2025Q1, found none; it holds: '2026Q3'\n"
-        f"{TABLE}"
+        f"a.csv: 1 problem\n  - expected records where quarter is 2025Q1, found none; it holds: '2026Q3'\n{TABLE}"
     )
     assert message("a.csv", policy="ignore") == (
         "a.csv: 1 problem\n  - expected policy 'error' or 'missing', found 'ignore'"
@@ -367,9 +359,7 @@ def test_no_message_holds_a_password(url: str) -> None:
 
 def test_answers_that_cannot_be_scored() -> None:
     instrument = long()
-    frame = pd.DataFrame(4.0, index=range(3), columns=instrument.item_codes).assign(
-        respondent=["a", "b", "c"]
-    )
+    frame = pd.DataFrame(4.0, index=range(3), columns=instrument.item_codes).assign(respondent=["a", "b", "c"])
     varied = {code: [1.0, 2, 3] for code in instrument.item_codes[6:]}
     frame = frame.assign(**varied, d1i1=float("nan"))
     with pytest.raises(ResponsesError) as caught:

@@ -34,9 +34,7 @@ def message(responses: Responses, margins: Margins, **options: float) -> str:
     return str(caught.value)
 
 
-REMEDY = (
-    "  What to do: correct the margins, or merge or leave out values so that respondents and margins agree"
-)
+REMEDY = "  What to do: correct the margins, or merge or leave out values so that respondents and margins agree"
 
 
 def test_one_margin_by_hand() -> None:
@@ -62,9 +60,9 @@ def test_two_margins_by_hand() -> None:
     table = weighted.frame.groupby(["region", "branch"])["sample_weight"].sum()
     x = -95 + np.sqrt(95**2 + 6000)
     np.testing.assert_allclose(table, [x, 60 - x, 50 - x, x - 10], atol=1e-6)
-    assert table["north", "A"] * table["south", "B"] / (
-        table["north", "B"] * table["south", "A"]
-    ) == pytest.approx(2 / 3)
+    assert table["north", "A"] * table["south", "B"] / (table["north", "B"] * table["south", "A"]) == pytest.approx(
+        2 / 3
+    )
 
 
 @given(st.integers(0, 10_000), st.floats(0.2, 0.8), st.floats(0.2, 0.8))
@@ -102,9 +100,7 @@ def test_order_of_margins_does_not_matter() -> None:
 def test_the_certificate_is_reported() -> None:
     responses = made(["north", "north", "north", "south"])
     result = calibrate(responses, {"region": {"north": 0.5, "south": 0.5}})
-    text = (
-        "converged after 1 iterations, largest deviation 0.0e+00, weights 0.67 to 2.00, effective n 3.0 of 4"
-    )
+    text = "converged after 1 iterations, largest deviation 0.0e+00, weights 0.67 to 2.00, effective n 3.0 of 4"
     assert repr(result) == f"<Calibration {text}>"
     assert result.margins.to_numpy().tolist() == [
         ["region", "north", 3, 0.5, 0.75, 0.5],
@@ -131,9 +127,7 @@ def test_margins_that_contradict_each_other_warn_and_say_so() -> None:
     """All from the north bank at A: 0.7 of the north and 0.3 of A cannot both hold."""
     responses = made(["north", "north", "south"], ["A", "A", "B"])
     margins: Margins = {"region": {"north": 0.7, "south": 0.3}, "branch": {"A": 0.3, "B": 0.7}}
-    with pytest.warns(
-        ConvergenceWarning, match="NOT converged after 100 iterations, largest deviation 4.0e-01"
-    ):
+    with pytest.warns(ConvergenceWarning, match="NOT converged after 100 iterations, largest deviation 4.0e-01"):
         result = calibrate(responses, margins)
     assert not result.converged
     assert list(result.design) == ["constant", "region=north"]
@@ -147,9 +141,7 @@ def test_design_has_full_rank() -> None:
     north = float((responses.frame["region"] == "north").mean())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        design = calibrate(
-            responses, {"region": {"north": north, "south": 1 - north}, "branch": shares}
-        ).design
+        design = calibrate(responses, {"region": {"north": north, "south": 1 - north}, "branch": shares}).design
     assert np.linalg.matrix_rank(design.to_numpy()) == design.shape[1] == 4
 
 
@@ -194,7 +186,4 @@ def test_negative_empty_and_contradictory_margins() -> None:
         "  - expected counts with the same total in every margin, found: region 100, branch 120\n"
         f"{REMEDY}"
     )
-    assert (
-        message(responses, {})
-        == f"responses: 1 problem\n  - expected at least one margin, found none\n{REMEDY}"
-    )
+    assert message(responses, {}) == f"responses: 1 problem\n  - expected at least one margin, found none\n{REMEDY}"

@@ -238,9 +238,7 @@ def test_not_applicable_and_missing_codes_are_counted() -> None:
 
 def test_groups_are_codes_titles_or_labels() -> None:
     frame = answers(4).assign(region=["north", "南方", "North", "N"], branch=["007", "", "A ", "B"])
-    responses = read_responses(
-        frame, small(expectation_suffix=None), columns={"labels": {"region": {"N": "north"}}}
-    )
+    responses = read_responses(frame, small(expectation_suffix=None), columns={"labels": {"region": {"N": "north"}}})
     assert responses.frame["region"].tolist() == ["north", "south", "north", "north"]
     assert responses.frame["branch"].tolist() == ["007", None, "A", "B"]
     assert changes(responses) == [("label", "region", 3, "2, 3, 4"), ("missing", "branch", 1, "2")]
@@ -339,9 +337,7 @@ def test_policy_missing_counts_every_cell() -> None:
     ]
     assert responses.frame["respondent"].tolist() == ["001", "002", "003", "004", "005", "007", "008"]
     broken = responses.frame.iloc[3]
-    assert (
-        broken[["e1", "e2", "f1", "f2", "imp_EXP", "imp_RSK", "region", "duration", "quarter"]].isna().all()
-    )
+    assert broken[["e1", "e2", "f1", "f2", "imp_EXP", "imp_RSK", "region", "duration", "quarter"]].isna().all()
     assert broken["sample_weight"] == 1.0
 
 

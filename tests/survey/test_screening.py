@@ -26,9 +26,7 @@ def sincere(n: int = 200, seed: int = 1) -> pd.DataFrame:
     traits = np.repeat(rng.normal(4.5, 1.2, (n, 4)), 5, axis=1)
     ratings = np.clip(np.round(traits + rng.normal(0, 1.0, (n, 20))), 1, 7)
     frame = pd.DataFrame(ratings, columns=long().item_codes)
-    return frame.assign(
-        respondent=[f"p{i}" for i in range(n)], quarter="2026Q3", duration=rng.uniform(80, 300, n)
-    )
+    return frame.assign(respondent=[f"p{i}" for i in range(n)], quarter="2026Q3", duration=rng.uniform(80, 300, n))
 
 
 def screened(frame: pd.DataFrame, **options: object) -> Screening:
@@ -141,9 +139,7 @@ def test_planted_respondents_are_found(planted: pd.DataFrame) -> None:
     assert screening.flags["mahalanobis"].sum() <= 5
     assert screening.indices.loc["p202", "duplicate_of"] == 10
     assert screening.indices.loc["p204", "seconds_per_item"] == pytest.approx(1.5)
-    assert repr(screening) == (
-        "<Screening n=205: 4 left out (longstring 1, duplicate 1, share_missing 1, too_fast 1)>"
-    )
+    assert repr(screening) == ("<Screening n=205: 4 left out (longstring 1, duplicate 1, share_missing 1, too_fast 1)>")
 
 
 def test_counts_state_threshold_and_source(planted: pd.DataFrame) -> None:

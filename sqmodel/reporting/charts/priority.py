@@ -24,7 +24,7 @@ QUADRANTS = {
     (0, 1): Text(zh="保持即可", en="Maintain"),
     (1, 1): Text(zh="继续保持优势", en="Keep up the good work"),
     (0, 0): Text(zh="次要", en="Low priority"),
-    (1, 0): Text(zh="优先改进", en="Improve first"),
+    (1, 0): Text(zh="重要而得分低", en="Important, scored low"),
 }
 FIRST = Text(zh="先做", en="do first")
 NEAR, FAR = (7.0, 12.0, 20.0), (30.0, 42.0, 56.0, 72.0, 90.0, 110.0)

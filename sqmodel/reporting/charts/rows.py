@@ -29,10 +29,10 @@ from sqmodel.survey.instrument import Text
 
 TOO_FEW = Text(zh="样本不足", en="too few answers")
 NOW = Text(zh="本季", en="this quarter")
-BEFORE = Text(zh="上季", en="last quarter")
+BEFORE = Text(zh="上期", en="before")
 EXPECTED = Text(zh="预期范围", en="expected range")
 EXPECTATION = Text(zh="期望", en="expectation")
-PERFORMANCE = Text(zh="感受", en="performance")
+PERFORMANCE = Text(zh="感知", en="performance")
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def gap_chart(
 
 def _gap_key(gaps: Sequence[Estimate | None]) -> Key:
     level = level_words(gaps)
-    words = Text(zh=f"差距 = 感受 − 期望（{level['zh']}）", en=f"gap = performance − expectation ({level['en']})")
+    words = Text(zh=f"差距 = 感知 − 期望（{level['zh']}）", en=f"gap = performance − expectation ({level['en']})")
     return Key(lambda x, y: whisker(x + 1, x + 17, y, "m", 2), words)
 
 
