@@ -102,17 +102,18 @@ def assess_gaps(
     scores = current.dimension_scores(codes)
     wished = None if expected is None else current.expectation_scores(codes)
     notes = () if current.has_expectations else ("expectations were not asked: no gaps",)
+    blocks = [[c for c in members if c in set(codes)] for members in current.instrument.structure().values()]
     items = pd.concat(
         [
-            _side_by_side(current, performed[[c]], None if expected is None else expected[[c]], minimum_n, options)
-            for c in codes
+            _side_by_side(current, performed[own], None if expected is None else expected[own], minimum_n, options)
+            for own in blocks
         ]
-    )
+    ).loc[codes]
     items.insert(0, "dimension", [current.instrument.item(c).dimension for c in codes])
     return Gaps(
         n=len(current),
         items=items,
-        dimensions=_side_by_side(current, scores, wished, minimum_n, options),
+        dimensions=_side_by_side(current, scores, wished, minimum_n, options, joint=True),
         difference_reliability=_difference_reliability(measure, current, scores, wished),
         prediction=_prediction(current, scores, wished, options),
         settings={"level": level, "draws": draws, "unit": "0-100"},
@@ -126,7 +127,9 @@ def _side_by_side(
     expected: pd.DataFrame | None,
     minimum_n: int,
     options: dict[str, Any],
+    joint: bool = False,
 ) -> pd.DataFrame:
+    """Means of both sides and of their difference; `joint` bounds of the differences hold for all columns together."""
     names: list[str] = list(performed.columns)
     sides = {"performance": performed}
     if expected is not None:
@@ -142,7 +145,7 @@ def _side_by_side(
             continue
         book = Columns(current.sample_weight, current.calibration)
         result = book.bootstrap([book.mean(values[c]) for c in shown], **options)
-        low, high = result.simultaneous() if name == "gap" and len(shown) > 1 else (result.low, result.high)
+        low, high = result.simultaneous() if joint and name == "gap" and len(shown) > 1 else (result.low, result.high)
         lowest = -100.0 if name == "gap" else 0.0
         table.loc[shown, name] = result.estimate
         table.loc[shown, f"{name}_low"] = np.maximum(low, lowest)
