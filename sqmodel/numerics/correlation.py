@@ -17,6 +17,9 @@ _FAR = 38.0
 """Beyond this many standard deviations the normal tail is zero in double precision."""
 
 
+_BLOCK_ROWS = 2048
+
+
 def moments(x: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> tuple[Floats, Floats]:
     """What are the means and the covariance matrix of the items?
 
@@ -51,8 +54,12 @@ def moments(x: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> tuple[Floa
         raise ComputationError(f"expected at least 2 rows for a covariance, found {n}; supply more answers")
     if weight is None:
         mean = data.mean(axis=0)
-        centred = data - mean
-        return mean, centred.T @ centred / (n - 1)
+        cross = np.zeros((data.shape[1],) * 2)
+        # In blocks that stay in the cache: faster for large n than one pass each to centre and to multiply.
+        for first in range(0, n, _BLOCK_ROWS):
+            centred = data[first : first + _BLOCK_ROWS] - mean
+            cross += centred.T @ centred
+        return mean, cross / (n - 1)
     share = _shares(weight, n)
     mean = share @ data
     centred = data - mean

@@ -19,6 +19,8 @@ from sqmodel.numerics.factoring import minres
 
 BLOCK = 50
 """Draws that share one random stream: fixed, so that the processors' number does not change the result."""
+MOST_TRIES = 1000
+"""Resamples of an item that hardly varies before it is given up."""
 
 
 STEPS = 10
@@ -184,9 +186,15 @@ def _codes(data: Floats) -> tuple[npt.NDArray[np.float32] | Floats, float]:
 def _resample(codes: npt.NDArray[np.float32] | Floats, largest: float, size: int, rng: np.random.Generator) -> Floats:
     found = np.empty((size, len(codes), len(codes)))
     for i in range(size):
-        found[i] = _resampled_correlation(codes, largest, rng)
-        while not np.isfinite(found[i]).all():  # a column came out constant: psych draws again as well
+        for _ in range(MOST_TRIES):  # a column may come out constant: psych draws again as well
             found[i] = _resampled_correlation(codes, largest, rng)
+            if np.isfinite(found[i]).all():
+                break
+        else:
+            raise ComputationError(
+                f"expected items that vary, found one so nearly constant that {MOST_TRIES} resamples of it did not; "
+                "leave it out"
+            )
     return found
 
 
