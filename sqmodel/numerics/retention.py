@@ -17,8 +17,9 @@ from sqmodel.numerics.correlation import Floats, pearson, smc, to_correlation
 from sqmodel.numerics.discrepancy import SMALLEST_UNIQUENESS, Discrepancy, Spectrum, minimise
 from sqmodel.numerics.factoring import minres
 
-BLOCK = 50
-"""Draws that share one random stream: fixed, so that the processors' number does not change the result."""
+NORMAL_BLOCK, RESAMPLED_BLOCK = 100, 50
+"""Draws that share one random stream: fixed, so that the processors' number does not change the result. A resample is
+work enough for a thread of its own; normal draws are small calls that gain more from being many in one."""
 MOST_TRIES = 1000
 """Resamples of an item that hardly varies before it is given up."""
 
@@ -83,10 +84,16 @@ def parallel_eigenvalues(
     generator = np.random.default_rng(rng)
     # The threads are ours: BLAS threads on top of them wait for each other, ten times slower above 25 items.
     with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        drawn = _submit(pool, lambda size, g: _wishart(size, n, p, g), draws if normal else 0, generator)
+        drawn = _submit(pool, lambda size, g: _wishart(size, n, p, g), draws if normal else 0, NORMAL_BLOCK, generator)
         observed = _observed(data)
         codes, largest = _codes(data) if resampled else (data, 0.0)
-        again = _submit(pool, lambda size, g: _resample(codes, largest, size, g), draws if resampled else 0, generator)
+        again = _submit(
+            pool,
+            lambda size, g: _resample(codes, largest, size, g),
+            draws if resampled else 0,
+            RESAMPLED_BLOCK,
+            generator,
+        )
         return Parallel(observed, _gather(drawn), _gather(again))
 
 
@@ -139,10 +146,11 @@ def _submit(
     pool: ThreadPoolExecutor,
     draw: Callable[[int, np.random.Generator], Floats],
     draws: int,
+    block: int,
     generator: np.random.Generator,
 ) -> list[Future[Eigenvalues]]:
     """Set out to draw correlation matrices and take their eigenvalues, in blocks with a stream each."""
-    sizes = [min(BLOCK, draws - first) for first in range(0, draws, BLOCK)]
+    sizes = [min(block, draws - first) for first in range(0, draws, block)]
     streams = generator.spawn(len(sizes))
 
     def work(size: int, stream: np.random.Generator) -> Eigenvalues:
