@@ -47,6 +47,12 @@ def reference(dataset: str) -> dict[str, Any]:
     return result
 
 
+def converged(name: str) -> dict[str, Any]:
+    """What R says once its optimisers have gone on to the end: tests/reference/NAME.json, made by NAME.R there."""
+    result: dict[str, Any] = _reference(Path(__file__).parent / "reference" / f"{name}.json")
+    return result
+
+
 def frame(dataset: str) -> pd.DataFrame:
     """The items behind the reference values in R's order: reversed where R reversed, complete rows only."""
     items = reference(dataset)["efa_minres_oblimin"]["loadings"]["rows"]

@@ -97,11 +97,13 @@ def minimise(
     for _ in range(max_iter):
         if not len(todo):
             break
-        here = Spectrum(*(part[todo] for part in point))
-        step = _step(kind, theta[todo], here, k)
-        moved, there = _search(kind, S[todo], theta[todo], step, here, k)
+        everything = len(todo) == len(S)
+        here = point if everything else Spectrum(*(part[todo] for part in point))
+        matrices, before = (S, theta) if everything else (S[todo], theta[todo])
+        step = _step(kind, before, here, k)
+        moved, there = _search(kind, matrices, before, step, here, k)
         found = np.abs(_free_gradient(kind, moved, there.gradient)).max(axis=-1)
-        stuck = (moved == theta[todo]).all(axis=-1)
+        stuck = (moved == before).all(axis=-1)
         theta[todo], norm[todo] = moved, found
         for whole, part in zip(point, there, strict=True):
             whole[todo] = part
@@ -129,7 +131,8 @@ def _step(kind: Discrepancy, theta: Floats, point: Spectrum, k: int) -> Floats:
 
 def _solve(hessian: Floats, gradient: Floats, fixed: Flags) -> Floats:
     index = np.arange(hessian.shape[-1])
-    hessian = np.where(fixed[:, :, None] | fixed[:, None, :], 0.0, hessian)
+    if fixed.any():
+        hessian = np.where(fixed[:, :, None] | fixed[:, None, :], 0.0, hessian)
     hessian[:, index, index] += np.where(fixed, 1.0, 1e-12)
     try:
         return np.asarray(-np.linalg.solve(hessian, gradient[..., None])[..., 0], dtype=float)
