@@ -265,7 +265,7 @@ def _first_component(R: Floats) -> Floats:
     vector = np.take_along_axis(power, longest[:, None, None], axis=2)[..., 0]
     vector /= np.linalg.norm(vector, axis=-1, keepdims=True)
     value = (vector * (R @ vector[..., None])[..., 0]).sum(axis=-1, keepdims=True)
-    return vector * np.sqrt(np.maximum(value, 0))
+    return np.asarray(vector * np.sqrt(np.maximum(value, 0)), dtype=float)
 
 
 def _residuals(apart: Floats, loadings: Floats, _: int) -> Spectrum:

@@ -15,7 +15,7 @@ from sqmodel.measurement.differences import GroupDifferences
 from sqmodel.measurement.exploratory import Exploration
 from sqmodel.measurement.measure import Measure
 from sqmodel.measurement.reliability import Reliability
-from sqmodel.reporting import evidence, findings, opening
+from sqmodel.reporting import evidence, findings, opening, performance
 from sqmodel.reporting.blocks import Block
 from sqmodel.reporting.payload import Payload, payload
 from sqmodel.reporting.study import Study
@@ -64,11 +64,11 @@ class Page:
 
     def expectations(self) -> Block:
         """Expectation against performance."""
-        return findings.expectations(self)
+        return performance.expectations(self)
 
     def items(self) -> Block:
         """Distribution of the answers, and importance against performance."""
-        return findings.items(self)
+        return performance.items(self)
 
     def results(self) -> Block:
         """Satisfaction, recommendation, effort, loyalty."""

@@ -10,7 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from sqmodel.errors import ParamsError, Problem, SqmodelError
-from sqmodel.reporting.study import PLACEHOLDER, Study, load_study, project_root, public_source, read_params
+from sqmodel.reporting.params import PLACEHOLDER, project_root, public_source, read_params
+from sqmodel.reporting.study import Study, load_study
 from sqmodel.survey.responses import Responses
 
 NOTEBOOK = "business_line.ipynb"

@@ -63,8 +63,8 @@ def alarm_rates(skewed: bool, layout: tuple[int, ...], replications: int) -> dic
         false_alarms(survey(skewed, layout, np.random.default_rng([skewed, *layout, seed])), seed)
         for seed in range(replications)
     ]
-    rates = pd.DataFrame(found).mean().to_dict()
-    return {"groups": layout, "skewed": skewed, "replications": replications, **rates}
+    rates = {str(k): float(v) for k, v in pd.DataFrame(found).mean().items()}
+    return {"groups": layout, "skewed": skewed, "replications": replications} | rates
 
 
 def raked_coverage(replications: int, n: int = 150) -> dict[str, float]:

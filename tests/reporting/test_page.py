@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from sqmodel.errors import UnfitMeasureError
-from sqmodel.reporting.findings import _below, _prediction
 from sqmodel.reporting.page import Page
+from sqmodel.reporting.performance import _below, _prediction
 from sqmodel.reporting.tables import companions
 from sqmodel.survey.instrument import Text
 from tests.oracles import reference, shared

@@ -12,10 +12,11 @@ import yaml
 
 from sqmodel.errors import InputError, ParamsError, ResponsesError
 from sqmodel.measurement.exploratory import explore
+from sqmodel.reporting.params import project_root, public_source
 from sqmodel.reporting.payload import payload
 from sqmodel.reporting.plan import check, expand_quarters, make_plan
 from sqmodel.reporting.run import cause_of
-from sqmodel.reporting.study import Study, load_study, project_root, public_source
+from sqmodel.reporting.study import Study, load_study
 from sqmodel.survey.screening import screen
 from tests.reporting.cells import DATA, desk_answers, run_page
 
