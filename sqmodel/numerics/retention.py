@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from sqmodel.errors import ComputationError
 from sqmodel.numerics.correlation import Floats, pearson, to_correlation
 from sqmodel.numerics.discrepancy import SMALLEST_UNIQUENESS, Discrepancy, Spectrum, minimise
 from sqmodel.numerics.factoring import minres
+from sqmodel.numerics.threads import one_blas_thread
 
 NORMAL_BLOCK, RESAMPLED_BLOCK = 100, 50
 """Draws that share one random stream: fixed, so that the processors' number does not change the result. A resample is
@@ -85,7 +84,7 @@ def parallel_eigenvalues(
         raise ComputationError(f"expected more rows than the {p} items, found {n}; collect more answers")
     generator = np.random.default_rng(rng)
     # The threads are ours: BLAS threads on top of them wait for each other, ten times slower above 25 items.
-    with _libraries().limit(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         drawn = _submit(pool, lambda size, g: _wishart(size, n, p, g), draws if normal else 0, NORMAL_BLOCK, generator)
         data = given.astype(float, copy=False)
         observed = _observed(data)
@@ -170,12 +169,6 @@ def _gather(blocks: list[Future[Eigenvalues]]) -> Eigenvalues | None:
     factors = np.concatenate([part.factors for part in parts])
     improper = sum(part.improper * len(part.factors) for part in parts) / len(factors)
     return Eigenvalues(components, factors, improper)
-
-
-@cache
-def _libraries() -> ThreadpoolController:
-    """Finding the loaded BLAS takes longer than a few draws: once a process is enough."""
-    return ThreadpoolController()
 
 
 def _wishart(size: int, n: int, p: int, rng: np.random.Generator) -> Floats:

@@ -1,0 +1,1 @@
+"""Structural equation models for measurement: implied moments, discrepancies, estimation, inference."""
