@@ -78,5 +78,17 @@ class ConvergenceWarning(SqmodelWarning):
     """An optimiser stopped before its gradient was small."""
 
 
+class ImproperSolutionWarning(SqmodelWarning):
+    """A negative variance, or a matrix of factors that is not positive definite."""
+
+
+class IdentificationWarning(SqmodelWarning):
+    """The data do not determine every parameter."""
+
+
+class PositiveDefiniteWarning(SqmodelWarning):
+    """Correlations estimated pair by pair do not go together, or a pair reached its bound."""
+
+
 class SmallSampleWarning(SqmodelWarning):
     """Fewer cases than the method wants."""

@@ -161,7 +161,7 @@ def fit_normal(
         )
     if incomplete:
         base = incomplete_robust(
-            blocks, samples, solution.theta, inverse, null_blocks, null.theta, answers if estimator == "MLR" else None
+            blocks, samples, solution.theta, null_blocks, null.theta, answers if estimator == "MLR" else None
         )  # type: ignore[arg-type]
     found = fit.indices(model_test, null_test, n, len(blocks), robust=base)
     found |= _likelihood(samples, solution, n, q, blocks[0].p)
@@ -269,7 +269,6 @@ def incomplete_robust(
     blocks: Sequence[Block],
     samples: Sequence[Patterns],
     theta: Floats,
-    inverse: Floats,
     null_blocks: Sequence[Block],
     null_theta: Floats,
     answers: Sequence[Answers] | None,
@@ -293,16 +292,14 @@ def incomplete_robust(
             gamma = lack @ meat @ lack
         share = sample.n / n
         parts.append((whole, seen * share, full * share, lack / share, gamma / share))
-    null_inverse = _inverse(information_of(null_blocks, samples, null_theta, observed=True))
-    chisq, c_hat = _completed(blocks, theta, inverse, parts, n, answers is not None)
-    null_chisq, null_c_hat = _completed(null_blocks, null_theta, null_inverse, parts, n, answers is not None)
+    chisq, c_hat = _completed(blocks, theta, parts, answers is not None)
+    null_chisq, null_c_hat = _completed(null_blocks, null_theta, parts, answers is not None)
     return fit.Robust(chisq, c_hat, null_chisq, null_c_hat)
 
 
 def _completed(
-    blocks: Sequence[Block], theta: Floats, inverse: Floats | None, parts: list[tuple[Normal, ...]], n: float, v3: bool
+    blocks: Sequence[Block], theta: Floats, parts: list[tuple[Normal, Floats, Floats, Floats, Floats]], robust_form: bool
 ) -> tuple[float, float]:
-    assert inverse is not None
     chisq, q = 0.0, len(theta)
     slopes, seen, full, lack, gamma = [], [], [], [], []
     for block, (whole, a, b, c, d) in zip(blocks, parts, strict=True):
@@ -314,9 +311,10 @@ def _completed(
         seen.append(a), full.append(b), lack.append(c), gamma.append(d)
     D = np.concatenate(slopes)
     Wm, Wc, Wmi, G = (_diagonal_blocks(x) for x in (seen, full, lack, gamma))
-    U = Wm - Wm @ D @ inverse @ D.T @ Wm
+    # The information of the saturated model's estimates, not the model's own Hessian: U must be a projection.
+    U = Wm - Wm @ D @ np.linalg.solve(D.T @ Wm @ D, D.T @ Wm)
     middle = Wmi @ Wc @ Wmi
-    k = np.sum((U @ middle @ U) * G.T) if v3 else np.sum((Wc @ Wmi @ U) * Wmi.T)
+    k = np.sum((U @ middle @ U) * G.T) if robust_form else np.sum((Wc @ Wmi @ U) * Wmi.T)
     df = len(D) - q
     return chisq, float(k) / df if df else float("nan")
 
@@ -363,10 +361,11 @@ def fit_ordered(
     own = m.correlations
     null_weight = m.weight[np.ix_(own, own)]
     null_chisq = float((factor * observed)[own] @ null_weight @ observed[own])
-    covariance, model_test, null_test, base = inverse / n, Test(chisq, df), Test(null_chisq, null_df), None
+    covariance = inverse / counted.sum()
+    model_test, null_test, base = Test(chisq, df), Test(null_chisq, null_df), None
     if estimator in ("WLSMV", "ULSMV"):
         traces, middle = robust.least_squares_traces(m, inverse)
-        covariance = inverse @ middle @ inverse / n
+        covariance = inverse @ middle @ inverse / counted.sum()
         model_test = fit.scaled_shifted(chisq, df, *traces)
         product = null_weight @ m.gamma[np.ix_(own, own)]
         null_test = fit.scaled_shifted(

@@ -1,0 +1,410 @@
+"""Confirmatory factor analysis: does the questionnaire measure what its structure says?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from warnings import warn
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from sqmodel.errors import (
+    ComputationError,
+    ConvergenceWarning,
+    IdentificationWarning,
+    ImproperSolutionWarning,
+    InputError,
+)
+from sqmodel.measurement.model_table import Options, Table, complete
+from sqmodel.measurement.moments import Moments, Source
+from sqmodel.measurement.standardised import standardised_with_errors
+from sqmodel.measurement.syntax import Row, parse_model
+from sqmodel.numerics.sem.estimation import Estimated, fit_normal, fit_ordered
+from sqmodel.numerics.sem.model import Matrix
+from sqmodel.numerics.sem.start import start_values
+from sqmodel.result import Result
+from sqmodel.survey.responses import Responses
+
+ESTIMATORS = {"continuous": ("ML", "MLR", "MLM"), "ordered": ("WLSMV", "ULSMV", "DWLS", "ULS")}
+SINGULAR = 1e-8
+"""Smallest eigenvalue of the information on unit diagonals below which the model counts as not identified."""
+PARAMETERS = ["lhs", "op", "rhs", "group", "label", "free", "est", "se", "z", "pvalue", "low", "high",
+              "std", "std_se", "std_low", "std_high"]  # fmt: skip
+
+
+@dataclass(frozen=True, repr=False)
+class Confirmation(Result):
+    """A fitted measurement model.
+
+    Attributes
+    ----------
+    n : int
+        Respondents, without those left out.
+    settings : dict
+        Model text, estimator, and the other arguments.
+    fit : dict
+        lavaan's names: chisq, df, pvalue, cfi, tli, rmsea, rmsea.ci.lower, srmr, chisq.scaled, cfi.robust ...
+    parameters : DataFrame
+        A row a parameter and group: lhs, op, rhs, group, label, free, est, se, z, pvalue, low, high, and the
+        standardised solution (lavaan's std.all): std, std_se, std_low, std_high.
+    converged, proper, identified : bool
+        Whether the search ended in a minimum; no negative variance and a positive definite matrix of factors;
+        information of full rank.
+    notes : tuple of str
+        Everything that deserves doubt.
+    """
+
+    n: int
+    settings: dict[str, Any]
+    fit: dict[str, float]
+    parameters: pd.DataFrame
+    converged: bool
+    proper: bool
+    identified: bool
+    notes: tuple[str, ...]
+
+    def _headline(self) -> str:
+        rows = self.parameters[(self.parameters["op"] == "=~")]
+        items = rows.loc[~rows["rhs"].isin(rows["lhs"]), "rhs"].nunique()
+        which = next((s for s in (".robust", ".scaled", "") if math.isfinite(self.fit.get(f"cfi{s}", math.nan))), "")
+        kind = f"{which[1:]} " if which else ""
+        doubt = "".join(
+            f"{word}, " for word, good in (("NOT converged", self.converged), ("NOT identified", self.identified),
+                                           ("IMPROPER", self.proper)) if not good
+        )  # fmt: skip
+        low, high = self.fit[f"rmsea.ci.lower{which}"], self.fit[f"rmsea.ci.upper{which}"]
+        return (
+            f"{doubt}{items} items, {rows['lhs'].nunique()} factors, n={self.n}: {kind}CFI "
+            f"{_short(self.fit[f'cfi{which}'])}, RMSEA {_short(self.fit[f'rmsea{which}'])} "
+            f"[{_short(low)}, {_short(high)}]"
+        )
+
+    @property
+    def loadings(self) -> pd.DataFrame:
+        """Standardised loadings with intervals, a row a loading."""
+        rows = self.parameters[self.parameters["op"] == "=~"]
+        names = {"lhs": "factor", "rhs": "item", "std": "loading", "std_se": "se", "std_low": "low", "std_high": "high"}
+        return rows[["group", *names]].rename(columns=names).reset_index(drop=True)
+
+    @property
+    def factor_correlations(self) -> pd.DataFrame:
+        """Correlations of the factors with intervals, a row a pair (and group)."""
+        factors = set(self.parameters.loc[self.parameters["op"] == "=~", "lhs"])
+        rows = self.parameters[(self.parameters["op"] == "~~") & self.parameters["lhs"].isin(factors)]
+        rows = rows[rows["lhs"] != rows["rhs"]]
+        names = {"lhs": "first", "rhs": "second", "std": "r", "std_se": "se", "std_low": "low", "std_high": "high"}
+        return rows[["group", *names]].rename(columns=names).reset_index(drop=True)
+
+    @cached_property
+    def modification_indices(self) -> pd.DataFrame:
+        """What freeing each fixed parameter would gain: mi, expected change (epc, and standardised), largest first."""
+        from sqmodel.measurement.modification import modification_indices
+
+        return modification_indices(self.internal)
+
+    @cached_property
+    def score_tests(self) -> pd.DataFrame:
+        """What releasing each equality constraint would gain."""
+        from sqmodel.measurement.modification import score_tests
+
+        return score_tests(self.internal)
+
+    @property
+    def internal(self) -> Fitted:
+        """The fit's own matrices; a result read back from JSON has none.
+
+        Raises
+        ------
+        ComputationError
+            The result was read from a file.
+        """
+        found = self.__dict__.get("_fitted")
+        if found is None:
+            raise ComputationError("expected a model fitted in this session, found one read back; call confirm() again")
+        return found  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What stands behind a Confirmation: used by difference tests, modification indices and the like."""
+
+    table: Table
+    moments: Moments
+    estimated: Estimated
+    estimator: str
+
+
+def confirm(
+    data: Responses | pd.DataFrame | Moments,
+    model: str | Mapping[str, Sequence[str]],
+    *,
+    estimator: str | None = None,
+    ordered: bool = False,
+    group: str | Sequence[object] | None = None,
+    missing: str = "listwise",
+    cluster: str | Sequence[object] | None = None,
+    weight: str | npt.ArrayLike | None = None,
+    std_lv: bool = False,
+    orthogonal: bool = False,
+    mean_structure: bool = False,
+    group_equal: Sequence[str] = (),
+    group_partial: Sequence[str] = (),
+    bounds: bool = False,
+    level: float = 0.95,
+) -> Confirmation:
+    """Does a measurement model fit the answers?
+
+    Confirmatory factor analysis with lavaan's rules for `cfa` and its definitions of every statistic (lavaan 0.6-14);
+    the search itself is ours (Fisher scoring, then Newton) and goes on to the optimum.
+
+    Parameters
+    ----------
+    data : Responses, DataFrame or Moments
+    model : str or mapping
+        lavaan's syntax; for Responses also the name of a structure; or a mapping of factor to items.
+    estimator : str, optional
+        Continuous answers: ``MLR`` (default), ``ML``, ``MLM``. Ordered: ``WLSMV`` (default), ``ULSMV``, ``DWLS``, ``ULS``.
+    ordered : bool
+        Treat all items as ordered categories (polychoric correlations, delta parametrisation).
+    group, cluster, weight : str or array, optional
+        Column, or one value a respondent. Clusters and weights need MLR.
+    missing : {"listwise", "fiml"}
+    std_lv, orthogonal, mean_structure : bool
+        As in lavaan. Several groups and incomplete data always have means.
+    group_equal : sequence of str
+        loadings, intercepts, residuals, means, lv.variances, lv.covariances, thresholds.
+    group_partial : sequence of str
+        Relations released from them, such as ``"x3 ~ 1"``.
+    bounds : bool
+        Keep variances from being negative (small samples); a variance at its bound is named.
+    level : float
+        Confidence level of the parameters' intervals.
+
+    Raises
+    ------
+    InputError, ModelSyntaxError
+        A model that cannot be read, unknown variables.
+    ComputationError
+        Data that carry no such model: constant or repeated items, too few respondents, categories empty in a group,
+        more parameters than moments.
+    """
+    rows = _rows(data, model)
+    probe = complete(rows, 1, Options()) if not _has_groups(data, group) else None
+    items = probe.items if probe else _items(rows)
+    _check_arguments(estimator, ordered, missing, cluster, weight)
+    if isinstance(data, Moments):
+        moments = _selected(data, items)
+        ordered = bool(moments.categories)
+    else:
+        source = Source(data, items, group=group, cluster=cluster, weight=weight)
+        moments = source.collect(ordered=ordered, missing=missing)
+    chosen = estimator or _default(ordered, moments)
+    options = Options(
+        std_lv=std_lv, orthogonal=orthogonal, group_equal=tuple(group_equal),
+        mean_structure=mean_structure or len(moments.groups) > 1 or bool(moments.samples) or chosen == "MLM",
+        group_partial=tuple(_relation(r) for r in group_partial), categories=moments.categories,
+    )  # fmt: skip
+    table = complete(rows, len(moments.groups), options)
+    fitted = Fitted(table, moments, _estimate(table, moments, chosen, bounds), chosen)
+    settings = {
+        "model": model if isinstance(model, str) else {k: list(v) for k, v in model.items()}, "estimator": chosen,
+        "ordered": ordered, "groups": [str(g) for g in moments.groups], "missing": missing, "std_lv": std_lv,
+        "orthogonal": orthogonal, "group_equal": list(group_equal), "group_partial": list(group_partial),
+        "bounds": bounds, "level": level,
+    }  # fmt: skip
+    return _result(fitted, settings, level)
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}".replace("0.", ".", 1) if math.isfinite(value) else "n/a"
+
+
+def _rows(data: Responses | pd.DataFrame | Moments, model: str | Mapping[str, Sequence[str]]) -> tuple[Row, ...]:
+    if isinstance(data, Responses) and isinstance(model, str) and not set("=~\n") & set(model):
+        model = data.instrument.structure(model)
+    if not isinstance(model, str):
+        model = "\n".join(f"{factor} =~ {' + '.join(members)}" for factor, members in model.items())
+    return parse_model(model)
+
+
+def _items(rows: Sequence[Row]) -> tuple[str, ...]:
+    factors = {r.lhs for r in rows if r.op == "=~"}
+    return tuple(dict.fromkeys(r.rhs for r in rows if r.op == "=~" and r.rhs not in factors))
+
+
+def _has_groups(data: object, group: object) -> bool:
+    return group is not None or (isinstance(data, Moments) and len(data.groups) > 1)
+
+
+def _check_arguments(estimator: str | None, ordered: bool, missing: str, cluster: object, weight: object) -> None:
+    problems = []
+    allowed = ESTIMATORS["ordered" if ordered else "continuous"]
+    if estimator is not None and estimator not in allowed:
+        kind = "ordered" if ordered else "continuous"
+        problems.append(f"expected an estimator for {kind} answers ({', '.join(allowed)}), found {estimator!r}")
+    if missing not in ("listwise", "fiml"):
+        problems.append(f"expected missing='listwise' or 'fiml', found {missing!r}")
+    if ordered and missing == "fiml":
+        problems.append("expected missing='listwise' with ordered answers, found 'fiml'")
+    if (cluster is not None or weight is not None) and estimator not in (None, "MLR") and not ordered:
+        problems.append(f"expected MLR with clusters or weights, found {estimator!r}")
+    if cluster is not None and ordered:
+        problems.append("expected continuous answers with clusters, found ordered ones")
+    if problems:
+        raise InputError("confirm", problems)
+
+
+def _default(ordered: bool, moments: Moments) -> str:
+    if ordered:
+        return "WLSMV"
+    return "MLR" if moments.answers else "ML"
+
+
+def _selected(moments: Moments, items: Sequence[str]) -> Moments:
+    if tuple(items) == moments.items:
+        return moments
+    raise InputError(
+        "moments", [f"expected the statistics of {', '.join(items)} in this order, found {', '.join(moments.items)}"]
+    )
+
+
+def _relation(text: str) -> tuple[str, str, str]:
+    row = parse_model(text if "~1" not in text.replace(" ", "") else text)[0]
+    return row.lhs, row.op, row.rhs
+
+
+def _estimate(table: Table, moments: Moments, estimator: str, bounds: bool) -> Estimated:
+    blocks, groups = table.blocks(), list(moments.groups.values())
+    _check_counts(table, moments)
+    start = start_values(
+        table.q, blocks, [g.cov for g in groups], [g.mean for g in groups], [g.thresholds for g in groups]
+    )
+    for cell in table.cells:
+        if cell.free >= 0 and not math.isnan(cell.start):
+            start[cell.free] = cell.start
+    limits = _bounds(table) if bounds else None
+    if estimator in ESTIMATORS["ordered"]:
+        samples = moments.least_squares("none" if estimator.startswith("ULS") else "diagonal")
+        gammas = [g.acov for g in groups if g.acov is not None]
+        return fit_ordered(blocks, samples, gammas, start, estimator=estimator, bounds=limits)
+    answers = moments.answers or None
+    if answers is None and estimator != "ML":
+        raise ComputationError(f"expected answers for {estimator}, found moments only; use estimator='ML'")
+    return fit_normal(blocks, moments.normal(), start, answers=answers, estimator=estimator, bounds=limits)
+
+
+def _bounds(table: Table) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Variances at least zero."""
+    low, high = np.full(table.q, -np.inf), np.full(table.q, np.inf)
+    for cell in table.cells:
+        if cell.free >= 0 and cell.op == "~~" and cell.lhs == cell.rhs:
+            low[cell.free] = 0.0
+    return low, high
+
+
+def _check_counts(table: Table, moments: Moments) -> None:
+    p = len(table.items)
+    if moments.categories:
+        count = sum(len(g.thresholds) + p * (p - 1) // 2 for g in moments.groups.values())
+    else:
+        count = len(moments.groups) * (p * (p + 1) // 2 + p * table.options.mean_structure)
+    if table.q > count:
+        single = [f for f in table.factors if len(table.members(f)) == 1]
+        hint = f"; {', '.join(single)} has one item: fix its residual variance (x ~~ 0*x)" if single else ""
+        raise ComputationError(
+            f"expected no more parameters than the {count} moments of the data, found {table.q}; "
+            f"fix or equate parameters, or use more items{hint}"
+        )
+
+
+def _result(fitted: Fitted, settings: dict[str, Any], level: float) -> Confirmation:
+    estimated, moments = fitted.estimated, fitted.moments
+    parameters = _parameters(fitted, level)
+    identified = not estimated.singular < SINGULAR
+    if not identified:
+        parameters.loc[parameters["free"], ["se", "z", "pvalue", "low", "high", "std_se", "std_low", "std_high"]] = (
+            np.nan
+        )
+    improper = _improper(fitted)
+    notes = [*moments.notes, *improper]
+    if moments.left_out:
+        notes.append(f"{moments.left_out} respondents with missing answers were left out")
+    if not identified:
+        notes.append(
+            f"the model is not identified: the information has rank less than {fitted.table.q}; no standard errors"
+        )
+        warn(notes[-1], IdentificationWarning, stacklevel=3)
+    if not estimated.solution.converged:
+        notes.append(
+            f"the search stopped after {estimated.solution.iterations} steps where another would still gain "
+            f"{estimated.solution.decrement:.1e}"
+        )
+        warn(notes[-1], ConvergenceWarning, stacklevel=3)
+    for text in improper:
+        warn(text, ImproperSolutionWarning, stacklevel=3)
+    result = Confirmation(
+        round(moments.n), settings, estimated.fit, parameters, estimated.solution.converged, not improper, identified,
+        tuple(notes),
+    )  # fmt: skip
+    result.__dict__["_fitted"] = fitted
+    return result
+
+
+def _parameters(fitted: Fitted, level: float) -> pd.DataFrame:
+    estimated, labels = fitted.estimated, list(fitted.moments.groups)
+    theta, z_level = estimated.solution.theta, stats.norm.isf((1 - level) / 2)
+    rows = []
+    for g, block in enumerate(estimated.blocks):
+        cells = [c for c in fitted.table.cells if c.group == g]
+        std, std_se = standardised_with_errors(block, theta, estimated.covariance)
+        for cell, value, error in zip(cells, std, std_se, strict=True):
+            free = cell.free >= 0
+            est = float(theta[cell.free]) if free else cell.value
+            se = float(estimated.se[cell.free]) if free else 0.0
+            z = est / se if free and se > 0 else math.nan
+            label = "" if cell.label.startswith(".") else cell.label
+            rows.append(
+                (cell.lhs, cell.op, cell.rhs, str(labels[g]), label, free, est, se, z,
+                 2 * stats.norm.sf(abs(z)) if free and se > 0 else math.nan,
+                 est - z_level * se, est + z_level * se, float(value), float(error),
+                 float(value - z_level * error), float(value + z_level * error))
+            )  # fmt: skip
+    return pd.DataFrame(rows, columns=PARAMETERS)
+
+
+def _improper(fitted: Fitted) -> list[str]:
+    """Negative variances and latent matrices that are not positive definite, by group."""
+    out = []
+    theta = fitted.estimated.solution.theta
+    at_bound = fitted.estimated.solution.at_bound
+    labels = list(fitted.moments.groups)
+    for g, (block, at) in enumerate(zip(fitted.estimated.blocks, fitted.estimated.implied(), strict=True)):
+        where = f" in group {labels[g]}" if labels[g] != "" else ""
+        for cell in fitted.table.cells:
+            if cell.group != g or cell.op != "~~" or cell.lhs != cell.rhs or cell.free < 0:
+                continue
+            if theta[cell.free] < -1e-8 or at_bound[cell.free]:
+                found = "on its bound" if at_bound[cell.free] else f"{theta[cell.free]:.4f}"
+                out.append(f"the variance of {cell.lhs}{where} is {found}")
+        if block.ordered:
+            rest = 1 / at.scale**2 - np.einsum("ij,jk,ik->i", at.loading, at.factor_cov, at.loading)
+            out += [
+                f"the residual variance of {fitted.table.items[i]}{where} is {rest[i]:.4f}"
+                for i in np.flatnonzero(rest < -1e-8)
+            ]
+        psi = at.factor_cov
+        size = np.sqrt(np.maximum(np.abs(np.diag(psi)), 1e-12))
+        if len(psi) and np.linalg.eigvalsh(psi / np.outer(size, size))[0] < -1e-6:
+            out.append(f"the covariance matrix of the factors{where} is not positive definite")
+    return out
+
+
+def matrix_cells(table: Table, matrix: Matrix) -> list[tuple[int, int]]:
+    """Places of a matrix that the model already uses in the first group."""
+    return [(c.row, c.column) for c in table.cells if c.matrix == matrix and c.group == 0]
