@@ -169,7 +169,8 @@ def confirm(
     model : str or mapping
         lavaan's syntax; for Responses also the name of a structure; or a mapping of factor to items.
     estimator : str, optional
-        Continuous answers: ``MLR`` (default), ``ML``, ``MLM``. Ordered: ``WLSMV`` (default), ``ULSMV``, ``DWLS``, ``ULS``.
+        Continuous answers: ``MLR`` (default), ``ML``, ``MLM``. Ordered: ``WLSMV`` (default), ``ULSMV``,
+        ``DWLS``, ``ULS``.
     ordered : bool
         Treat all items as ordered categories (polychoric correlations, delta parametrisation).
     group, cluster, weight : str or array, optional
@@ -194,16 +195,10 @@ def confirm(
         Data that carry no such model: constant or repeated items, too few respondents, categories empty in a group,
         more parameters than moments.
     """
-    rows = _rows(data, model)
-    probe = complete(rows, 1, Options()) if not _has_groups(data, group) else None
-    items = probe.items if probe else _items(rows)
+    rows = parsed(data, model)
+    ordered = ordered or (isinstance(data, Moments) and bool(data.categories))
     _check_arguments(estimator, ordered, missing, cluster, weight)
-    if isinstance(data, Moments):
-        moments = _selected(data, items)
-        ordered = bool(moments.categories)
-    else:
-        source = Source(data, items, group=group, cluster=cluster, weight=weight)
-        moments = source.collect(ordered=ordered, missing=missing)
+    moments = gather(data, rows, ordered=ordered, group=group, missing=missing, cluster=cluster, weight=weight)
     chosen = estimator or _default(ordered, moments)
     options = Options(
         std_lv=std_lv, orthogonal=orthogonal, group_equal=tuple(group_equal),
@@ -225,7 +220,8 @@ def _short(value: float) -> str:
     return f"{value:.3f}".replace("0.", ".", 1) if math.isfinite(value) else "n/a"
 
 
-def _rows(data: Responses | pd.DataFrame | Moments, model: str | Mapping[str, Sequence[str]]) -> tuple[Row, ...]:
+def parsed(data: Responses | pd.DataFrame | Moments, model: str | Mapping[str, Sequence[str]]) -> tuple[Row, ...]:
+    """The relations of a model given as syntax, as the name of a structure or as a mapping of factor to items."""
     if isinstance(data, Responses) and isinstance(model, str) and not set("=~\n") & set(model):
         model = data.instrument.structure(model)
     if not isinstance(model, str):
@@ -233,13 +229,22 @@ def _rows(data: Responses | pd.DataFrame | Moments, model: str | Mapping[str, Se
     return parse_model(model)
 
 
-def _items(rows: Sequence[Row]) -> tuple[str, ...]:
+def gather(
+    data: Responses | pd.DataFrame | Moments,
+    rows: Sequence[Row],
+    *,
+    ordered: bool = False,
+    group: str | Sequence[object] | None = None,
+    missing: str = "listwise",
+    cluster: str | Sequence[object] | None = None,
+    weight: str | npt.ArrayLike | None = None,
+) -> Moments:
+    """The statistics that a model is fitted to: computed once, they serve many models of the same items."""
     factors = {r.lhs for r in rows if r.op == "=~"}
-    return tuple(dict.fromkeys(r.rhs for r in rows if r.op == "=~" and r.rhs not in factors))
-
-
-def _has_groups(data: object, group: object) -> bool:
-    return group is not None or (isinstance(data, Moments) and len(data.groups) > 1)
+    items = tuple(dict.fromkeys(r.rhs for r in rows if r.op == "=~" and r.rhs not in factors))
+    if isinstance(data, Moments):
+        return data.select(items)
+    return Source(data, items, group=group, cluster=cluster, weight=weight).collect(ordered=ordered, missing=missing)
 
 
 def _check_arguments(estimator: str | None, ordered: bool, missing: str, cluster: object, weight: object) -> None:
@@ -266,16 +271,8 @@ def _default(ordered: bool, moments: Moments) -> str:
     return "MLR" if moments.answers else "ML"
 
 
-def _selected(moments: Moments, items: Sequence[str]) -> Moments:
-    if tuple(items) == moments.items:
-        return moments
-    raise InputError(
-        "moments", [f"expected the statistics of {', '.join(items)} in this order, found {', '.join(moments.items)}"]
-    )
-
-
 def _relation(text: str) -> tuple[str, str, str]:
-    row = parse_model(text if "~1" not in text.replace(" ", "") else text)[0]
+    row = parse_model(text)[0]
     return row.lhs, row.op, row.rhs
 
 
@@ -403,8 +400,3 @@ def _improper(fitted: Fitted) -> list[str]:
         if len(psi) and np.linalg.eigvalsh(psi / np.outer(size, size))[0] < -1e-6:
             out.append(f"the covariance matrix of the factors{where} is not positive definite")
     return out
-
-
-def matrix_cells(table: Table, matrix: Matrix) -> list[tuple[int, int]]:
-    """Places of a matrix that the model already uses in the first group."""
-    return [(c.row, c.column) for c in table.cells if c.matrix == matrix and c.group == 0]

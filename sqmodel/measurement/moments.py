@@ -80,6 +80,27 @@ class Moments:
         """Respondents of all groups."""
         return float(sum(g.n for g in self.groups.values()))
 
+    def select(self, items: Sequence[str]) -> Moments:
+        """The same statistics for some of the items, in another order.
+
+        Raises
+        ------
+        InputError
+            Items that are not among them.
+        """
+        if tuple(items) == self.items:
+            return self
+        unknown = [i for i in items if i not in self.items]
+        if unknown:
+            raise InputError("moments", [f"expected items of {', '.join(self.items)}, found {i!r}" for i in unknown])
+        place = [self.items.index(i) for i in items]
+        counts = [self.categories.get(i, 1) - 1 for i in self.items]
+        groups = {k: _selected(g, place, counts) for k, g in self.groups.items()}
+        answers = tuple(a._replace(x=a.x[:, place]) for a in self.answers)
+        samples = tuple(incomplete_sample(a) for a in answers) if self.samples else ()
+        categories = {i: self.categories[i] for i in items if i in self.categories}
+        return replace(self, items=tuple(items), groups=groups, categories=categories, answers=answers, samples=samples)
+
     def normal(self) -> list[Normal] | list[Patterns]:
         """For maximum likelihood."""
         if self.samples:
@@ -99,6 +120,26 @@ class Moments:
             kinds = {"none": np.ones(len(observed)), "diagonal": 1 / np.diag(g.acov)}
             out.append(LeastSquares(g.n, observed, kinds[weight] if weight in kinds else np.linalg.inv(g.acov)))
         return out
+
+
+def _selected(group: GroupMoments, place: Sequence[int], counts: Sequence[int]) -> GroupMoments:
+    """One group's statistics of the items at `place`; `counts` are the thresholds of all items."""
+    ends = np.cumsum([0, *counts])
+    threshold = np.concatenate([np.arange(ends[i], ends[i + 1]) for i in place]).astype(int)
+    p = len(counts)
+    acov = None
+    if group.acov is not None:
+        number = np.zeros((p, p), dtype=int)
+        row, column = lower(p, diagonal=False)
+        number[row, column] = number[column, row] = np.arange(len(row)) + ends[-1]
+        row, column = lower(len(place), diagonal=False)
+        chosen = np.array(place)
+        keep = np.concatenate([threshold, number[chosen[row], chosen[column]]])
+        acov = group.acov[np.ix_(keep, keep)]
+    return replace(
+        group, cov=group.cov[np.ix_(place, place)], mean=group.mean[place], thresholds=group.thresholds[threshold],
+        acov=acov,
+    )  # fmt: skip
 
 
 class Source:
@@ -138,6 +179,7 @@ class Source:
             weight = data.sample_weight
         values = whole[weight] if isinstance(weight, str) else weight
         self.weight = None if values is None else np.asarray(values, dtype=float)
+        self.kept = np.ones(len(self.x), dtype=bool)
 
     def collect(self, *, ordered: bool = False, missing: str = "listwise") -> Moments:
         """Sufficient statistics of every group.
@@ -150,6 +192,7 @@ class Source:
         keep = ~np.isnan(self.x).any(axis=1) if missing == "listwise" or ordered else ~np.isnan(self.x).all(axis=1)
         if self.group is not None:
             keep &= ~pd.isna(self.group)
+        self.kept = keep
         labels = [""] if self.group is None else _order(self.group[keep])
         masks = [keep if self.group is None else keep & (self.group == label) for label in labels]
         self._check(labels, masks)
@@ -172,8 +215,8 @@ class Source:
     def _answers(self, mask: npt.NDArray[np.bool_]) -> Answers:
         weight = None
         if self.weight is not None:
-            # Scaled to the number of respondents over all groups, as lavaan does.
-            weight = self.weight[mask] * (len(self.weight) / self.weight.sum())
+            # Scaled to the number of respondents used, over all groups, as lavaan does.
+            weight = self.weight[mask] * (self.kept.sum() / self.weight[self.kept].sum())
         cluster = None if self.cluster is None else np.unique(self.cluster[mask], return_inverse=True)[1]
         x = self.x if mask.all() else self.x[mask]
         return Answers(x, weight, cluster)

@@ -19,7 +19,7 @@ def standardised(block: Block, theta: Array) -> Array:
     else:
         item = _root(np.diagonal(at.sigma, axis1=-2, axis2=-1))
     out = np.where(block.free >= 0, theta[..., np.where(block.free >= 0, block.free, 0)], block.value)
-    out = out + np.zeros(theta.shape[:-1] + (1,), dtype=theta.dtype)
+    out = out + np.zeros((*theta.shape[:-1], 1), dtype=theta.dtype)
     matrix, row, column = block.matrix, block.row, block.column
     psi_root, theta_root = _covariance_roots(block, out, at.sigma.shape[:-2])
     if block.ordered:

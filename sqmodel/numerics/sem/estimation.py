@@ -150,14 +150,14 @@ def fit_normal(
     se = np.sqrt(np.maximum(curvature.inverse_diagonal() / n, 0))
     model_test, null_test, base = Test(chisq, df), Test(null_chisq, null_df), None
     if answers is not None and estimator in ("MLR", "MLM") and inverse is not None:
-        middle, trace = _robust(blocks, solution.theta, answers, samples, inverse, estimator)
+        middle, trace = middle_and_trace(blocks, solution.theta, answers, samples, inverse, estimator)
         covariance = inverse @ middle @ inverse / n
         se = np.sqrt(np.maximum(np.diag(covariance), 0))
         model_test = fit.mean_adjusted(chisq, df, trace)
         null_inverse = _inverse(information_of(null_blocks, samples, null.theta, observed=observed))
         assert null_inverse is not None
         null_test = fit.mean_adjusted(
-            null_chisq, null_df, _robust(null_blocks, null.theta, answers, samples, null_inverse, estimator)[1]
+            null_chisq, null_df, middle_and_trace(null_blocks, null.theta, answers, samples, null_inverse, estimator)[1]
         )
     if incomplete:
         base = incomplete_robust(
@@ -195,7 +195,7 @@ def univariate(sample: Normal | Patterns) -> tuple[Floats, Floats]:
     return mean, square / count - mean**2
 
 
-def _robust(
+def middle_and_trace(
     blocks: Sequence[Block],
     theta: Floats,
     answers: Sequence[Answers],
@@ -374,7 +374,7 @@ def fit_ordered(
         base = ordered_robust(blocks, samples, solution.theta, m, inverse, df)
     found = fit.indices(model_test, null_test, float(counted.sum()), len(blocks), robust=base)
     found |= {"npar": float(q), "ntotal": n} | srmr_ordered(blocks, samples, solution.theta)
-    found["wrmr"] = float(np.sqrt(chisq / moments_count))
+    found["wrmr"] = float(np.sqrt(chisq * len(blocks) / moments_count))
     se = np.sqrt(np.maximum(np.diag(covariance), 0))
     return Estimated(
         list(blocks), list(samples), solution, covariance, se, found, curvature, smallest_eigenvalue(curvature),

@@ -1,0 +1,127 @@
+"""Is a model with more constraints worse than the one without them? Difference tests of nested models."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+from scipy.linalg import null_space
+
+from sqmodel.errors import ComputationError
+from sqmodel.measurement.confirmatory import Confirmation, Fitted
+from sqmodel.numerics.sem import robust
+from sqmodel.numerics.sem.estimation import middle_and_trace
+from sqmodel.numerics.sem.solve import information_of
+
+Floats = npt.NDArray[np.float64]
+
+
+class Difference(NamedTuple):
+    """A test of the constraints.
+
+    Attributes
+    ----------
+    chisq : float
+        Of the difference, scaled where the fits are robust.
+    df : int
+    pvalue : float
+    method : str
+    """
+
+    chisq: float
+    df: int
+    pvalue: float
+    method: str
+
+
+def difference_test(constrained: Confirmation, general: Confirmation) -> Difference:
+    """Do the constraints cost more fit than chance?
+
+    Plain for ML; Satorra & Bentler (2001), or where its scaling is negative (2010), for MLR and MLM; Satorra (2000),
+    scaled and shifted, for WLSMV and ULSMV: lavaan's ``lavTestLRT`` with its defaults (``A.method = "delta"``). Scaled
+    statistics are never subtracted from each other.
+
+    Parameters
+    ----------
+    constrained, general : Confirmation
+        The first nested in the second, fitted to the same answers by the same estimator.
+
+    Raises
+    ------
+    ComputationError
+        As many or fewer degrees of freedom in the constrained model: then nothing was constrained.
+    """
+    if constrained.settings["estimator"] != general.settings["estimator"] or constrained.n != general.n:
+        raise ComputationError(
+            "expected two fits to the same answers by the same estimator, found "
+            f"{constrained.settings['estimator']} with n={constrained.n} and "
+            f"{general.settings['estimator']} with n={general.n}"
+        )
+    df0, df1 = int(constrained.fit["df"]), int(general.fit["df"])
+    m = df0 - df1
+    if m <= 0:
+        raise ComputationError(
+            f"expected more degrees of freedom in the constrained model, found {df0} against {df1}: "
+            "the constraints are not there, or the models are not nested"
+        )
+    plain = constrained.fit["chisq"] - general.fit["chisq"]
+    if "chisq.scaled" not in constrained.fit:
+        return _difference(plain, m, "chi-square difference")
+    if constrained.settings["ordered"]:
+        return _satorra_2000(constrained.internal, general.internal, plain, m)
+    scale0, scale1 = constrained.fit["chisq.scaling.factor"], general.fit.get("chisq.scaling.factor", 1.0)
+    scale = (df0 * scale0 - df1 * scale1) / m
+    if scale > 0:
+        return _difference(plain / scale, m, "Satorra-Bentler 2001")
+    middle = _scale_at(general.internal, constrained.internal) * df1 if df1 else 0.0
+    scale = (df0 * scale0 - middle) / m
+    return _difference(plain / scale, m, "Satorra-Bentler 2010")
+
+
+def _difference(chisq: float, df: int, method: str) -> Difference:
+    return Difference(float(chisq), df, float(stats.chi2.sf(max(chisq, 0.0), df)), method)
+
+
+def _satorra_2000(constrained: Fitted, general: Fitted, plain: float, m: int) -> Difference:
+    """Mean and variance of the difference from the derivatives of both models."""
+    gammas = general.estimated.gammas
+    one = _stacked(general, gammas)
+    zero = _stacked(constrained, gammas)
+    restriction = null_space((np.linalg.pinv(one.slope) @ zero.slope).T).T
+    inverse = np.linalg.inv(one.slope.T @ one.weight @ one.slope)
+    spread = restriction @ inverse @ restriction.T
+    projection = inverse @ restriction.T @ np.linalg.pinv(spread, hermitian=True) @ restriction @ inverse
+    weighted = one.weight @ one.slope
+    product = weighted @ projection @ weighted.T @ one.gamma
+    first, second = float(np.trace(product)), float(np.sum(product * product.T))
+    slope = math.sqrt(m / second)
+    return _difference(plain * slope + m - slope * first, m, "Satorra 2000, scaled and shifted")
+
+
+def _stacked(fitted: Fitted, gammas: list[Floats]) -> robust.Moments:
+    estimated = fitted.estimated
+    return robust.stacked(estimated.blocks, estimated.solution.theta, estimated.samples, gammas)  # type: ignore[arg-type]
+
+
+def _scale_at(general: Fitted, constrained: Fitted) -> float:
+    """Scaling factor of the general model, taken at the constrained model's estimates (Satorra & Bentler 2010)."""
+    values = {}
+    at = constrained.estimated.solution.theta
+    for c in constrained.table.cells:
+        values[(c.group, c.matrix, c.row, c.column)] = at[c.free] if c.free >= 0 else c.value
+    theta = general.estimated.solution.theta.copy()
+    for c in general.table.cells:
+        if c.free >= 0:
+            theta[c.free] = values.get((c.group, c.matrix, c.row, c.column), 0.0)
+    estimated = general.estimated
+    observed = general.estimator == "MLR"
+    information = information_of(estimated.blocks, estimated.samples, theta, observed=observed).dense
+    assert information is not None
+    _, trace = middle_and_trace(
+        estimated.blocks, theta, general.moments.answers, estimated.samples, np.linalg.inv(information),
+        general.estimator,
+    )  # type: ignore[arg-type] # fmt: skip
+    return trace / float(estimated.fit["df"])
