@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 from warnings import warn
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
+from scipy.special import ndtr
 
 from sqmodel.errors import (
     ComputationError,
@@ -25,13 +26,15 @@ from sqmodel.measurement.model_table import Options, Table, complete
 from sqmodel.measurement.moments import Moments, Source
 from sqmodel.measurement.standardised import standardised_with_errors
 from sqmodel.measurement.syntax import Row, parse_model
-from sqmodel.numerics.sem.estimation import Estimated, fit_normal, fit_ordered
+from sqmodel.numerics.sem.estimation import Estimated, fit_least_squares, fit_normal, srmr_normal, unweighted
 from sqmodel.numerics.sem.model import Matrix
+from sqmodel.numerics.sem.samples import Normal
 from sqmodel.numerics.sem.start import start_values
+from sqmodel.numerics.threads import one_blas_thread
 from sqmodel.result import Result
 from sqmodel.survey.responses import Responses
 
-ESTIMATORS = {"continuous": ("ML", "MLR", "MLM"), "ordered": ("WLSMV", "ULSMV", "DWLS", "ULS")}
+ESTIMATORS = {"continuous": ("ML", "MLR", "MLM", "ULSM"), "ordered": ("WLSMV", "ULSMV", "DWLS", "ULS")}
 SINGULAR = 1e-8
 """Smallest eigenvalue of the information on unit diagonals below which the model counts as not identified."""
 PARAMETERS = ["lhs", "op", "rhs", "group", "label", "free", "est", "se", "z", "pvalue", "low", "high",
@@ -140,6 +143,7 @@ class Fitted:
     estimator: str
 
 
+@one_blas_thread()
 def confirm(
     data: Responses | pd.DataFrame | Moments,
     model: str | Mapping[str, Sequence[str]],
@@ -169,7 +173,7 @@ def confirm(
     model : str or mapping
         lavaan's syntax; for Responses also the name of a structure; or a mapping of factor to items.
     estimator : str, optional
-        Continuous answers: ``MLR`` (default), ``ML``, ``MLM``. Ordered: ``WLSMV`` (default), ``ULSMV``,
+        Continuous answers: ``MLR`` (default), ``ML``, ``MLM``, ``ULSM``. Ordered: ``WLSMV`` (default), ``ULSMV``,
         ``DWLS``, ``ULS``.
     ordered : bool
         Treat all items as ordered categories (polychoric correlations, delta parametrisation).
@@ -177,7 +181,7 @@ def confirm(
         Column, or one value a respondent. Clusters and weights need MLR.
     missing : {"listwise", "fiml"}
     std_lv, orthogonal, mean_structure : bool
-        As in lavaan. Several groups and incomplete data always have means.
+        As in lavaan. Several groups, clusters and incomplete data always have means.
     group_equal : sequence of str
         loadings, intercepts, residuals, means, lv.variances, lv.covariances, thresholds.
     group_partial : sequence of str
@@ -202,7 +206,7 @@ def confirm(
     chosen = estimator or _default(ordered, moments)
     options = Options(
         std_lv=std_lv, orthogonal=orthogonal, group_equal=tuple(group_equal),
-        mean_structure=mean_structure or len(moments.groups) > 1 or bool(moments.samples) or chosen == "MLM",
+        mean_structure=mean_structure or len(moments.groups) > 1 or bool(moments.samples) or _clustered(moments),
         group_partial=tuple(_relation(r) for r in group_partial), categories=moments.categories,
     )  # fmt: skip
     table = complete(rows, len(moments.groups), options)
@@ -227,6 +231,10 @@ def parsed(data: Responses | pd.DataFrame | Moments, model: str | Mapping[str, S
     if not isinstance(model, str):
         model = "\n".join(f"{factor} =~ {' + '.join(members)}" for factor, members in model.items())
     return parse_model(model)
+
+
+def _clustered(moments: Moments) -> bool:
+    return any(a.cluster is not None for a in moments.answers)
 
 
 def gather(
@@ -286,13 +294,23 @@ def _estimate(table: Table, moments: Moments, estimator: str, bounds: bool) -> E
         if cell.free >= 0 and not math.isnan(cell.start):
             start[cell.free] = cell.start
     limits = _bounds(table) if bounds else None
-    if estimator in ESTIMATORS["ordered"]:
+    answers = moments.answers or None
+    if moments.categories:
         samples = moments.least_squares("none" if estimator.startswith("ULS") else "diagonal")
         gammas = [g.acov for g in groups if g.acov is not None]
-        return fit_ordered(blocks, samples, gammas, start, estimator=estimator, bounds=limits)
-    answers = moments.answers or None
+        return fit_least_squares(blocks, samples, gammas, start, estimator=estimator, bounds=limits)
     if answers is None and estimator != "ML":
         raise ComputationError(f"expected answers for {estimator}, found moments only; use estimator='ML'")
+    if estimator == "ULSM" and answers is not None:
+        found = [
+            unweighted(b, Normal.of(g.n, g.mean, g.cov), a) for b, g, a in zip(blocks, groups, answers, strict=True)
+        ]
+        found_fit = fit_least_squares(
+            blocks, [f[0] for f in found], [f[1] for f in found], start, estimator=estimator, bounds=limits
+        )
+        compared = [Normal.of(g.n, g.mean, g.cov * (g.n / (g.n - 1))) for g in groups]
+        srmr = srmr_normal(blocks, compared, found_fit.solution.theta)
+        return replace(found_fit, fit=found_fit.fit | {"srmr": srmr, "srmr_bentler": srmr})
     return fit_normal(blocks, moments.normal(), start, answers=answers, estimator=estimator, bounds=limits)
 
 
@@ -354,25 +372,26 @@ def _result(fitted: Fitted, settings: dict[str, Any], level: float) -> Confirmat
 
 
 def _parameters(fitted: Fitted, level: float) -> pd.DataFrame:
-    estimated, labels = fitted.estimated, list(fitted.moments.groups)
+    estimated, labels, cells = fitted.estimated, list(fitted.moments.groups), fitted.table.cells
     theta, z_level = estimated.solution.theta, stats.norm.isf((1 - level) / 2)
-    rows = []
+    number = np.array([c.free for c in cells])
+    free, place = number >= 0, np.maximum(number, 0)
+    est = np.where(free, theta[place], [c.value for c in cells])
+    se = np.where(free, estimated.se[place], 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(free & (se > 0), est / se, np.nan)
+    group = np.array([c.group for c in cells])
+    std, std_se = np.empty(len(cells)), np.empty(len(cells))
     for g, block in enumerate(estimated.blocks):
-        cells = [c for c in fitted.table.cells if c.group == g]
-        std, std_se = standardised_with_errors(block, theta, estimated.covariance)
-        for cell, value, error in zip(cells, std, std_se, strict=True):
-            free = cell.free >= 0
-            est = float(theta[cell.free]) if free else cell.value
-            se = float(estimated.se[cell.free]) if free else 0.0
-            z = est / se if free and se > 0 else math.nan
-            label = "" if cell.label.startswith(".") else cell.label
-            rows.append(
-                (cell.lhs, cell.op, cell.rhs, str(labels[g]), label, free, est, se, z,
-                 2 * stats.norm.sf(abs(z)) if free and se > 0 else math.nan,
-                 est - z_level * se, est + z_level * se, float(value), float(error),
-                 float(value - z_level * error), float(value + z_level * error))
-            )  # fmt: skip
-    return pd.DataFrame(rows, columns=PARAMETERS)
+        std[group == g], std_se[group == g] = standardised_with_errors(block, theta, estimated.covariance)
+    columns = {
+        "lhs": [c.lhs for c in cells], "op": [c.op for c in cells], "rhs": [c.rhs for c in cells],
+        "group": [str(labels[g]) for g in group], "label": ["" if c.label.startswith(".") else c.label for c in cells],
+        "free": free, "est": est, "se": se, "z": z, "pvalue": 2 * ndtr(-np.abs(z)),
+        "low": est - z_level * se, "high": est + z_level * se,
+        "std": std, "std_se": std_se, "std_low": std - z_level * std_se, "std_high": std + z_level * std_se,
+    }  # fmt: skip
+    return pd.DataFrame(columns, columns=PARAMETERS)
 
 
 def _improper(fitted: Fitted) -> list[str]:

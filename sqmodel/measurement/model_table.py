@@ -141,9 +141,17 @@ class _Builder:
         for row in rows:
             self.written[self._key(row.lhs, row.op, row.rhs)] = row
         self._check(rows)
+        self.fixed_labels = self._labels_of_markers()
         self.cells: list[Cell] = []
         self.numbers: dict[str, int] = {}
         self.q = 0
+
+    def _labels_of_markers(self) -> dict[str, float]:
+        """Labels of first loadings, which stay 1 as in lavaan, and so do all that share the label."""
+        if self.options.std_lv:
+            return {}
+        first = {row.lhs: row for row in reversed(list(self.written.values())) if row.op == "=~"}
+        return {label: 1.0 for row in first.values() if not row.fixed for label in row.label if label}
 
     def _key(self, lhs: str, op: str, rhs: str) -> tuple[str, str, str]:
         if op != "~~":
@@ -191,7 +199,7 @@ class _Builder:
         start = _of_group(row.start if row else (), g)
         label = _of_group(row.label if row else (), g) or ""
         if fixed is None:
-            fixed = math.nan if label and not math.isnan(default) and key[1] == "=~" else default
+            fixed = self.fixed_labels.get(label, default)
         kept = equal in self.options.group_equal and key not in self.options.group_partial
         if not label and kept and math.isnan(fixed) and self.groups > 1:
             label = f".{key[0]}{key[1]}{key[2]}"

@@ -27,17 +27,17 @@ COLUMNS = ["lhs", "op", "rhs", "group", "mi", "pvalue", "epc", "epc_std"]
 def modification_indices(fitted: Fitted) -> pd.DataFrame:
     """One row a parameter that is fixed at zero: cross-loadings, residual covariances, covariances of factors.
 
-    The score test with one degree of freedom and the expected change (Sorbom 1989), from the information that the
-    standard errors rest on: expected for ML and MLM, observed for MLR, as in lavaan.
+    The score test with one degree of freedom and the expected change (Sorbom 1989), from the expected information (the
+    observed one for incomplete answers), as in lavaan. For ordered items the test counts n - 1 as the chi-square does,
+    and the expected change is the score over its variance; lavaan 0.6-14 multiplies the one by ((n - 1) / n)^2 and the
+    other by (n - 1) / n, of which there is no account.
     """
     extended, theta = _extended(fitted)
     gradient, variance, first = _scores(fitted, extended, theta)
-    n = fitted.estimated.n
+    n = fitted.estimated.n - (fitted.table.groups if fitted.moments.categories else 0)
     rows = []
     labels = list(fitted.moments.groups)
-    # An added cell of 1 in standard deviations is the factor that standardises its expected change.
-    unit = extended.blocks()
-    values = [_unit(block, theta, first) for block in unit]
+    values = [_unit(block, theta, first) for block in extended.blocks()]
     position = [0] * extended.groups
     for cell in extended.cells:
         g = cell.group
@@ -63,7 +63,7 @@ def score_tests(fitted: Fitted) -> pd.DataFrame:
     whole = theta[old]
     samples = fitted.estimated.samples
     gradient = gradient_of(released.blocks(), samples, whole)
-    information = information_of(released.blocks(), samples, whole, observed=_observed(fitted)).dense
+    information = information_of(released.blocks(), samples, whole, observed=bool(fitted.moments.samples)).dense
     assert information is not None
     to = np.zeros((len(old), table.q))
     to[np.arange(len(old)), old] = 1
@@ -81,10 +81,6 @@ def score_tests(fitted: Fitted) -> pd.DataFrame:
                      -gradient[k] / rest[k] if rest[k] > 1e-10 else math.nan))  # fmt: skip
     found = pd.DataFrame(rows, columns=COLUMNS[:-1])
     return found.sort_values("mi", ascending=False, ignore_index=True)
-
-
-def _observed(fitted: Fitted) -> bool:
-    return fitted.estimator == "MLR" or bool(fitted.moments.samples)
 
 
 def _extended(fitted: Fitted) -> tuple[Table, Floats]:
@@ -117,7 +113,7 @@ def _scores(fitted: Fitted, extended: Table, theta: Floats) -> tuple[Floats, Flo
     """Gradient of all parameters, and the variance of the added ones' given the model's."""
     samples, blocks, first = fitted.estimated.samples, extended.blocks(), fitted.table.q
     gradient = gradient_of(blocks, samples, theta)
-    information = information_of(blocks, samples, theta, observed=_observed(fitted))
+    information = information_of(blocks, samples, theta, observed=bool(fitted.moments.samples))
     if information.dense is None:
         from sqmodel.errors import ComputationError
 
@@ -128,11 +124,9 @@ def _scores(fitted: Fitted, extended: Table, theta: Floats) -> tuple[Floats, Flo
 
 
 def _unit(block: Block, theta: Floats, first: int) -> Floats:
-    """Standardised derivative of every cell by itself."""
-    added = np.flatnonzero(block.free >= first)
-    stack = np.tile(theta.astype(complex), (1, 1))
-    base = standardised(block._replace(value=np.where(block.free >= first, 1.0, block.value),
-                                       free=np.where(block.free >= first, -1, block.free)), stack)[0].real  # fmt: skip
-    out = np.full(len(block.free), np.nan)
-    out[added] = base[added]
-    return out
+    """What a change of each added cell is worth in standard deviations: its slope at zero, by the complex step."""
+    stepped = theta.astype(complex)
+    stepped[first:] += 1e-30j
+    # An added cell is zero, so that the standard deviations' own changes are of second order.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(standardised(block, stepped).imag / 1e-30, dtype=float)

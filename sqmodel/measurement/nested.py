@@ -76,7 +76,7 @@ def difference_test(constrained: Confirmation, general: Confirmation) -> Differe
     scale = (df0 * scale0 - df1 * scale1) / m
     if scale > 0:
         return _difference(plain / scale, m, "Satorra-Bentler 2001")
-    middle = _scale_at(general.internal, constrained.internal) * df1 if df1 else 0.0
+    middle = scaling_at(general.internal, constrained.internal) * df1 if df1 else 0.0
     scale = (df0 * scale0 - middle) / m
     return _difference(plain / scale, m, "Satorra-Bentler 2010")
 
@@ -106,7 +106,7 @@ def _stacked(fitted: Fitted, gammas: list[Floats]) -> robust.Moments:
     return robust.stacked(estimated.blocks, estimated.solution.theta, estimated.samples, gammas)  # type: ignore[arg-type]
 
 
-def _scale_at(general: Fitted, constrained: Fitted) -> float:
+def scaling_at(general: Fitted, constrained: Fitted) -> float:
     """Scaling factor of the general model, taken at the constrained model's estimates (Satorra & Bentler 2010)."""
     values = {}
     at = constrained.estimated.solution.theta

@@ -18,6 +18,7 @@ from sqmodel.measurement.confirmatory import Confirmation, confirm, gather, pars
 from sqmodel.measurement.moments import Moments
 from sqmodel.measurement.nested import difference_test
 from sqmodel.measurement.syntax import Row, write_model
+from sqmodel.numerics.correlation import covariance_of_counts, discretised_moments
 from sqmodel.numerics.sem.model import implied
 from sqmodel.numerics.threads import one_blas_thread
 from sqmodel.result import Result
@@ -74,7 +75,7 @@ def assess_validity(
     """Do the items of a dimension measure one thing, and the dimensions different things?
 
     Composite reliability is omega of the dimension's items in the whole model, with their observed variance below
-    (McDonald 1999; semTools' ``compRelSEM``); AVE by Fornell & Larcker (1981). HTMT is the ratio of mean absolute
+    (McDonald 1999; semTools' ``compRelSEM``), for ordered answers Green & Yang's (2009) of the answers' sum; AVE by Fornell & Larcker (1981). HTMT is the ratio of mean absolute
     correlations (Henseler, Ringle & Sarstedt 2015), HTMT2 of geometric means (Roemer, Schuberth & Henseler 2021). A pair
     is *the same* where the whole interval of the latent correlation lies above `cutoff` or the merged model fits no
     worse; *distinct* where the intervals of the latent correlation and of HTMT lie below it (Ronkko & Cho 2022);
@@ -133,6 +134,8 @@ def _factors(
     theta, covariance = fitted.estimated.solution.theta, fitted.estimated.covariance
     group = next(iter(fitted.moments.groups.values()))
     point = reliability_and_ave(fit, theta[None], members, group.cov)[:, 0]
+    if fit.settings["ordered"]:
+        point[: len(members)] = ordinal_reliability(fit, members)
     low = high = np.full_like(point, np.nan)
     if draws and covariance is not None and fit.identified:
         values, vectors = np.linalg.eigh(covariance)
@@ -172,6 +175,31 @@ def reliability_and_ave(
         out[k] = loading.sum(axis=1) ** 2 * variance / own_cov.sum(axis=(-2, -1))
         out[len(members) + k] = (loading**2).sum(axis=1) * variance / np.trace(own_cov, axis1=-2, axis2=-1)
     return out
+
+
+def ordinal_reliability(fit: Confirmation, members: Mapping[str, list[str]]) -> Floats:
+    """Composite reliability of the sum of the ordered answers themselves (Green & Yang 2009).
+
+    The variables behind the answers have omega as their reliability; the answers, being cut, have less. Covariances of
+    the answers' true scores follow from the thresholds and the correlations that the factor explains; the sum's
+    variance from the thresholds and the polychoric correlations, as in semTools' ``compRelSEM``.
+    """
+    fitted = fit.internal
+    group, at = next(iter(fitted.moments.groups.values())), fitted.estimated.implied()[0]
+    items, factors = fitted.table.items, fitted.table.factors
+    cuts = [group.thresholds[fitted.estimated.blocks[0].threshold_item == i] for i in range(len(items))]
+    out = []
+    for factor, own in members.items():
+        j, rows = factors.index(factor), [items.index(i) for i in own]
+        loading = at.loading[rows, j] * at.scale[rows] * math.sqrt(at.factor_cov[j, j])
+        true = sum(
+            float(covariance_of_counts(cuts[a], cuts[b], loading[x] * loading[y]))
+            for x, a in enumerate(rows)
+            for y, b in enumerate(rows)
+        )
+        _, observed = discretised_moments([cuts[i] for i in rows], group.cov[np.ix_(rows, rows)])
+        out.append(true / observed.sum())
+    return np.array(out)
 
 
 def htmt(R: Floats, first: Sequence[int], second: Sequence[int], *, geometric: bool = False) -> Floats:

@@ -213,6 +213,12 @@ def _dependence(h: npt.ArrayLike, k: npt.ArrayLike, rho: npt.ArrayLike) -> Float
     return np.asarray(total * half / (2 * np.pi))
 
 
+def covariance_of_counts(first: npt.ArrayLike, second: npt.ArrayLike, rho: float) -> float:
+    """Covariance of two codes 0..K-1 that count how many cuts lie below normals with correlation `rho`."""
+    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    return float(_dependence(a[:, None], b[None, :], rho).sum())
+
+
 def discretised_moments(thresholds: Sequence[npt.ArrayLike], correlation: Floats) -> tuple[Floats, Floats]:
     """What are the exact population moments of items cut from a multivariate normal?
 
@@ -245,6 +251,5 @@ def discretised_moments(thresholds: Sequence[npt.ArrayLike], correlation: Floats
         # E X^2 of a count of nested indicators: the r-th of them (0-based) contributes 2 r + 1.
         covariance[i, i] = tails[i] @ (2 * np.arange(len(a)) + 1) - tails[i].sum() ** 2
         for j in range(i):
-            both = _dependence(a[:, None], cuts[j][None, :], correlation[i, j]).sum()
-            covariance[i, j] = covariance[j, i] = both
+            covariance[i, j] = covariance[j, i] = covariance_of_counts(a, cuts[j], correlation[i, j])
     return np.array([t.sum() for t in tails]), covariance

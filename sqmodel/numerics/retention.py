@@ -14,6 +14,7 @@ from sqmodel.errors import ComputationError
 from sqmodel.numerics.correlation import Floats, pearson, to_correlation
 from sqmodel.numerics.discrepancy import SMALLEST_UNIQUENESS, Discrepancy, Spectrum, minimise
 from sqmodel.numerics.factoring import minres
+from sqmodel.numerics.polychoric import codes_of, polychoric
 from sqmodel.numerics.threads import one_blas_thread
 
 NORMAL_BLOCK, RESAMPLED_BLOCK = 100, 50
@@ -97,6 +98,50 @@ def parallel_eigenvalues(
             generator,
         )
         return Parallel(observed, _gather(drawn), _gather(again))
+
+
+def polychoric_parallel(
+    codes: npt.ArrayLike, *, draws: int = 20, rng: np.random.Generator | int = 0
+) -> tuple[Eigenvalues, Eigenvalues]:
+    """Which eigenvalues would unrelated ordered items show, their correlations being polychoric?
+
+    Every draw takes each column with replacement from its own answers, as ``psych::fa.parallel(cor = "poly")`` does. A
+    category that a draw misses is left out of it.
+
+    Parameters
+    ----------
+    codes : integer array, n x p
+        Answers 0, 1, ... of each item, complete.
+    draws : int
+    rng : Generator or int
+
+    Returns
+    -------
+    observed, resampled : Eigenvalues
+
+    Raises
+    ------
+    ComputationError
+        An item with one category.
+    """
+    answers = np.asarray(codes)
+    n, p = answers.shape
+    observed = polychoric(answers, acov=False).correlation
+    fit = minres(observed, 1)
+    reduced = _with_diagonal(observed, fit.loadings[:, 0] ** 2)
+    streams = np.random.default_rng(rng).spawn(draws)
+
+    def one(stream: np.random.Generator) -> Floats:
+        for _ in range(MOST_TRIES):
+            drawn = np.take_along_axis(answers, stream.integers(0, n, size=(n, p)), axis=0)
+            recoded, values = codes_of(drawn)
+            if all(len(v) > 1 for v in values):
+                return polychoric(recoded, acov=False).correlation
+        raise ComputationError(f"expected items that vary, found one that {MOST_TRIES} resamples left constant")
+
+    with one_blas_thread(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        found = np.stack(list(pool.map(one, streams)))
+    return Eigenvalues(_descending(observed), _descending(reduced), float(fit.heywood)), _eigenvalues(found)
 
 
 def n_retained(observed: Floats, simulated: Floats, quantile: float = 0.95) -> tuple[int, Floats]:

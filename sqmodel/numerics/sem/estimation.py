@@ -147,7 +147,7 @@ def fit_normal(
     null_chisq, null_df = 2 * n * null.value, moments_count - null_q
     inverse = _inverse(curvature)
     covariance = None if inverse is None else inverse / n
-    se = np.sqrt(np.maximum(curvature.inverse_diagonal() / n, 0))
+    se = np.sqrt(np.maximum((curvature.inverse_diagonal() if inverse is None else np.diag(inverse)) / n, 0))
     model_test, null_test, base = Test(chisq, df), Test(null_chisq, null_df), None
     if answers is not None and estimator in ("MLR", "MLM") and inverse is not None:
         middle, trace = middle_and_trace(blocks, solution.theta, answers, samples, inverse, estimator)
@@ -298,7 +298,10 @@ def incomplete_robust(
 
 
 def _completed(
-    blocks: Sequence[Block], theta: Floats, parts: list[tuple[Normal, Floats, Floats, Floats, Floats]], robust_form: bool
+    blocks: Sequence[Block],
+    theta: Floats,
+    parts: list[tuple[Normal, Floats, Floats, Floats, Floats]],
+    robust_form: bool,
 ) -> tuple[float, float]:
     chisq, q = 0.0, len(theta)
     slopes, seen, full, lack, gamma = [], [], [], [], []
@@ -324,7 +327,7 @@ def _diagonal_blocks(parts: list[Floats]) -> Floats:
 
 
 @one_blas_thread()
-def fit_ordered(
+def fit_least_squares(
     blocks: Sequence[Block],
     samples: Sequence[LeastSquares],
     gammas: Sequence[Floats],
@@ -333,7 +336,7 @@ def fit_ordered(
     estimator: str = "WLSMV",
     bounds: tuple[Floats, Floats] | None = None,
 ) -> Estimated:
-    """Least squares on thresholds and polychoric correlations.
+    """Least squares on thresholds and polychoric correlations, or on means and covariances.
 
     Parameters
     ----------
@@ -341,45 +344,59 @@ def fit_ordered(
     gammas : sequence of array
         Asymptotic covariance of each group's moments (n times).
     start : array, q
-    estimator : {"WLSMV", "ULSMV", "DWLS", "ULS"}
-        The first two with the sandwich's errors and the scaled-shifted statistic, the others with normal errors.
+    estimator : {"WLSMV", "ULSMV", "ULSM", "DWLS", "ULS"}
+        The first two, for ordered items, with the sandwich's errors and the scaled-shifted statistic; ULSM, for
+        continuous ones, with the sandwich and the Satorra-Bentler statistic; the others without.
     bounds : (low, high), optional
     """
     solution = minimise(blocks, samples, start, bounds=bounds)
     curvature = information_of(blocks, samples, solution.theta)
-    n, q = float(sum(s.n for s in samples)), len(start)
-    # lavaan's least squares statistic counts n - 1 in every group, its RMSEA as well; the robust one counts n.
+    n, q, ordered = float(sum(s.n for s in samples)), len(start), blocks[0].ordered
+    # lavaan's statistic by least squares counts n - 1 in every group, its RMSEA as well; the robust one counts n.
     counted = np.array([s.n - 1 for s in samples])
     moments_count = sum(len(s.observed) for s in samples)
     chisq, df = float(2 * counted @ solution.by_group), moments_count - q
     inverse = _inverse(curvature)
     assert inverse is not None
     m = robust.stacked(blocks, solution.theta, samples, gammas)
-    null_df = int(m.correlations.sum())
+    own, null_df = m.correlations, int(m.correlations.sum())
     observed = np.concatenate([s.observed for s in samples])
-    factor = np.concatenate([np.full(len(s.observed), s.n - 1) / (s.n / n) for s in samples])
-    own = m.correlations
+    factor = np.concatenate([np.full(len(s.observed), (s.n - 1) / (s.n / n)) for s in samples])
     null_weight = m.weight[np.ix_(own, own)]
     null_chisq = float((factor * observed)[own] @ null_weight @ observed[own])
     covariance = inverse / counted.sum()
     model_test, null_test, base = Test(chisq, df), Test(null_chisq, null_df), None
-    if estimator in ("WLSMV", "ULSMV"):
+    if estimator in ("WLSMV", "ULSMV", "ULSM"):
         traces, middle = robust.least_squares_traces(m, inverse)
         covariance = inverse @ middle @ inverse / counted.sum()
-        model_test = fit.scaled_shifted(chisq, df, *traces)
         product = null_weight @ m.gamma[np.ix_(own, own)]
-        null_test = fit.scaled_shifted(
-            null_chisq, null_df, float(np.trace(product)), float(np.sum(product * product.T))
-        )
-        base = ordered_robust(blocks, samples, solution.theta, m, inverse, df)
+        null_traces = float(np.trace(product)), float(np.sum(product * product.T))
+        if ordered:
+            model_test = fit.scaled_shifted(chisq, df, *traces)
+            null_test = fit.scaled_shifted(null_chisq, null_df, *null_traces)
+            base = ordered_robust(blocks, samples, solution.theta, m, inverse, df)
+        else:
+            model_test = fit.mean_adjusted(chisq, df, traces.first)
+            null_test = fit.mean_adjusted(null_chisq, null_df, null_traces[0])
     found = fit.indices(model_test, null_test, float(counted.sum()), len(blocks), robust=base)
-    found |= {"npar": float(q), "ntotal": n} | srmr_ordered(blocks, samples, solution.theta)
-    found["wrmr"] = float(np.sqrt(chisq * len(blocks) / moments_count))
+    found |= {"npar": float(q), "ntotal": n}
+    if ordered:
+        found |= srmr_ordered(blocks, samples, solution.theta)
+        found["wrmr"] = float(np.sqrt(chisq * len(blocks) / moments_count))
     se = np.sqrt(np.maximum(np.diag(covariance), 0))
     return Estimated(
         list(blocks), list(samples), solution, covariance, se, found, curvature, smallest_eigenvalue(curvature),
         list(gammas),
     )  # fmt: skip
+
+
+def unweighted(block: Block, sample: Normal, answers: Answers) -> tuple[LeastSquares, Floats]:
+    """Means (where modelled) and covariances (divisor n - 1, as lavaan has it here), and their asymptotic covariance."""
+    row, column = lower(block.p)
+    parts = [sample.mean] if block.mean_structure else []
+    observed = np.concatenate([*parts, sample.cov[row, column] * (sample.n / (sample.n - 1))])
+    gamma = robust.fourth_moments(answers, sample, block.mean_structure)
+    return LeastSquares(sample.n, observed, np.ones(len(observed))), gamma
 
 
 def correlations_of(block: Block, sample: LeastSquares) -> Floats:
@@ -418,8 +435,12 @@ def ordered_robust(
     own = m.correlations
     V = _diagonal_blocks(weights)
     gamma, slope, weight = m.gamma[np.ix_(own, own)], m.slope[own], m.weight[np.ix_(own, own)]
-    rest = np.eye(len(V)) - slope @ inverse @ slope.T @ weight
-    first = float(np.sum((rest.T @ V @ rest) * gamma.T))
+    # tr(M' V M Gamma) with M = I - D E D'W, multiplied out so that only q columns meet.
+    lean, pulled = slope @ inverse, weight @ slope
+    spread = gamma @ pulled
+    first = float(
+        np.sum(V * gamma) - 2 * np.sum((V @ lean) * spread) + np.sum((lean.T @ V @ lean) * (pulled.T @ spread))
+    )
     null_df = len(V)
     if not df:
         return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +30,8 @@ class Matrix(IntEnum):
     SCALE = 7
 
 
-class Block(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Block:
     """The model of one group: a list of cells, each with a fixed value or a free parameter.
 
     Attributes
@@ -54,10 +57,20 @@ class Block(NamedTuple):
     free: Ints
     threshold_item: Ints
 
-    @property
+    @cached_property
     def mean_structure(self) -> bool:
         """Whether means are modelled."""
-        return bool(np.isin(self.matrix, (Matrix.INTERCEPT, Matrix.FACTOR_MEAN)).any())
+        return bool(len(self.cells[Matrix.INTERCEPT]) or len(self.cells[Matrix.FACTOR_MEAN]))
+
+    @cached_property
+    def cells(self) -> dict[Matrix, Ints]:
+        """Numbers of each matrix's cells in the list."""
+        return {kind: np.flatnonzero(self.matrix == kind) for kind in Matrix}
+
+    @cached_property
+    def free_cells(self) -> Ints:
+        """Numbers of the free cells in the list."""
+        return np.flatnonzero(self.free >= 0)
 
     @property
     def ordered(self) -> bool:
@@ -113,10 +126,10 @@ def implied(block: Block, theta: Array) -> Implied:
     alpha = _fill(block, values, Matrix.FACTOR_MEAN, (*lead, block.m), kind)
     tau = _fill(block, values, Matrix.THRESHOLD, (*lead, len(block.threshold_item)), kind)
     scale = _fill(block, values, Matrix.SCALE, (*lead, block.p), kind)
-    if not (block.matrix == Matrix.SCALE).any():
+    if not len(block.cells[Matrix.SCALE]):
         scale = scale + 1
     identity = np.broadcast_to(np.eye(block.m, dtype=kind), (*lead, block.m, block.m))
-    if (block.matrix == Matrix.BETA).any():
+    if len(block.cells[Matrix.BETA]):
         total = np.linalg.inv(identity - _fill(block, values, Matrix.BETA, (*lead, block.m, block.m), kind))
         factor_cov = total @ psi @ total.mT
         factor_mean = (total @ alpha[..., None])[..., 0]
@@ -128,15 +141,17 @@ def implied(block: Block, theta: Array) -> Implied:
 
 
 def _values(block: Block, theta: Array) -> Array:
-    free = block.free >= 0
-    return np.where(free, theta[..., np.where(free, block.free, 0)], block.value)
+    out: Array = np.empty((*theta.shape[:-1], len(block.free)), dtype=theta.dtype)
+    out[...] = block.value
+    out[..., block.free_cells] = theta[..., block.free[block.free_cells]]
+    return out
 
 
 def _fill(
     block: Block, values: Array, kind: Matrix, shape: tuple[int, ...], dtype: npt.DTypeLike, symmetric: bool = False
 ) -> Array:
     out: Array = np.zeros(shape, dtype=dtype)
-    cells = np.flatnonzero(block.matrix == kind)
+    cells = block.cells[kind]
     if not len(cells):
         return out
     row, column = block.row[cells], block.column[cells]
@@ -176,7 +191,7 @@ def slopes(block: Block, at: Implied, cells: Ints | None = None) -> Slopes:
     For loadings e_i and the factors' covariances with the items; for (residual) covariances the two columns; for
     beta the total effects (Bollen 1989, appendix of chapter 4, written as outer products).
     """
-    chosen = np.flatnonzero(block.free >= 0) if cells is None else cells
+    chosen = block.free_cells if cells is None else cells
     lead, kind = at.sigma.shape[:-2], at.sigma.dtype
     f = len(chosen)
     left, right = np.zeros((*lead, block.p, f), dtype=kind), np.zeros((*lead, block.p, f), dtype=kind)
@@ -214,6 +229,7 @@ def slopes(block: Block, at: Implied, cells: Ints | None = None) -> Slopes:
     return Slopes(left, right, weight, shift, chosen, block.free[chosen])
 
 
+@cache
 def lower(p: int, *, diagonal: bool = True) -> tuple[Ints, Ints]:
     """Rows and columns of the lower triangle, column by column (vech)."""
     column, row = np.triu_indices(p, 0 if diagonal else 1)

@@ -241,6 +241,14 @@ def normal_theory_trace(
     return first - float(np.sum(inverse * middle)), middle
 
 
+def fourth_moments(answers: Answers, sample: Normal, mean_structure: bool) -> Floats:
+    """Asymptotic covariance of means (where modelled) and covariances without assuming normality (Browne 1984)."""
+    row, column = lower(len(sample.mean))
+    deviation = answers.x - sample.mean
+    found = deviation[:, row] * deviation[:, column] - sample.cov[row, column]
+    return products(np.concatenate([deviation, found], axis=1) if mean_structure else found, answers)
+
+
 class Moments(NamedTuple):
     """What least squares inference needs of all groups, stacked.
 
@@ -253,7 +261,7 @@ class Moments(NamedTuple):
     gamma : array, S x S
         Asymptotic covariance of the moments, divided by the share.
     correlations : boolean array, S
-        Which moments are correlations (the rest: thresholds).
+        Which moments relate two items (the rest: thresholds, means, variances).
     """
 
     slope: Floats
@@ -280,7 +288,8 @@ def stacked(
         own = sample.weight if sample.weight.ndim == 2 else np.diag(sample.weight)
         weight[part, part] = own * share
         gamma[part, part] = gammas[g] / share
-        kind[ends[g] + len(block.threshold_item) : ends[g + 1]] = True
+        row, column = lower(block.p, diagonal=not block.ordered)
+        kind[ends[g + 1] - len(row) : ends[g + 1]] = row != column
     return Moments(slope, weight, gamma, kind)
 
 
