@@ -17,7 +17,7 @@ from sqmodel.measurement.measure import Measure
 from sqmodel.survey.responses import Responses
 
 GROUP_COLUMNS = ["group", "value", "n", "suppressed", "estimate", "se", "low", "high",
-                 "difference", "difference_se", "difference_low", "difference_high"]  # fmt: skip
+                 "difference", "difference_se", "difference_low", "difference_high", "comparison", "bias"]  # fmt: skip
 
 
 def score_groups(measure: Measure, weights: Weights, minimum_n: int, options: dict[str, Any]) -> pd.DataFrame:
@@ -30,6 +30,7 @@ def score_groups(measure: Measure, weights: Weights, minimum_n: int, options: di
     spread = _composite_deviation(current, scores, weights)
     hidden = _hidden(current, scores.notna(), minimum_n)
     for group in current.group_codes:
+        gate = "not assessed" if measure.comparability is None else measure.comparability.status(group)
         labels = current.frame[group]
         counts = {str(v): int((labels == v).sum()) for v in _ordered(measure, group, labels)}
         for value, n in counts.items():
@@ -38,10 +39,32 @@ def score_groups(measure: Measure, weights: Weights, minimum_n: int, options: di
             if value not in hidden[group]:
                 member = (labels == value).to_numpy(bool)
                 figures, found = _one_group(current, scores, member, weights, spread, minimum_n, options)
-                row |= figures
-                degrees += found
+                row |= _gated(figures, measure, group, value, gate)
+                degrees += [] if gate == "not comparable" else found
             rows.append(row)
     return _simultaneous(pd.DataFrame(rows, columns=[*GROUP_COLUMNS, *codes]), degrees, options["level"])
+
+
+COMPARISONS = {"comparable": "comparable", "partial": "flagged", "not comparable": "withheld"}
+"""What the comparison gate does with a group's difference from the others; without a test it is "not assessed"."""
+
+
+def _gated(figures: dict[str, Any], measure: Measure, group: str, value: str, gate: str) -> dict[str, Any]:
+    """A group's figures with the verdict on their comparison: differences that bias could make are withheld.
+
+    `bias` is what intercepts that differ between the groups add to the group's difference from the other tested ones,
+    in index points.
+    """
+    row = figures | {"comparison": COMPARISONS.get(gate, "not assessed"), "bias": math.nan}
+    if measure.comparability is not None:
+        effects = measure.comparability.effects
+        own = effects[effects["group"] == group]
+        mine, others = own[own["value"] == value], own[own["value"] != value]
+        if len(mine) and len(others):
+            row["bias"] = float(mine["bias"].iloc[0] - np.average(others["bias"], weights=others["n"]))
+    if gate == "not comparable":
+        row |= {k: math.nan for k in ("difference", "difference_se") if k in row}
+    return row
 
 
 def _hidden(current: Responses, scored: pd.DataFrame, minimum_n: int) -> dict[str, dict[str, str]]:

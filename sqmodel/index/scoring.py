@@ -46,8 +46,9 @@ class Index(Result):
     groups : DataFrame
         group, value, n, suppressed (empty, ``too few`` or ``secondary``), estimate, se, low, high; difference (from
         all other respondents) with difference_se (the larger of Welch's and the pooled error) and bounds
-        difference_low, difference_high that hold for all groups together; and one column a dimension. A suppressed
-        row holds no figure.
+        difference_low, difference_high that hold for all groups together; comparison (``comparable``, ``flagged``,
+        ``withheld`` or ``not assessed``: the measure's comparison gate) and bias; and one column a dimension. A
+        suppressed row holds no figure.
     weights : Weights
     unscreened : Estimate or None
         Overall with the careless answers left in; None where there were none or too few to show.

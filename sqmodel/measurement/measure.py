@@ -14,6 +14,8 @@ import pandas as pd
 import yaml
 
 from sqmodel.errors import InputError, UnfitMeasureError
+from sqmodel.measurement.comparability import Comparability
+from sqmodel.measurement.confirmatory import Confirmation
 from sqmodel.measurement.exploratory import DECIDING, Exploration
 from sqmodel.measurement.reliability import Reliability
 from sqmodel.survey.instrument import Instrument
@@ -45,6 +47,8 @@ class Measure:
     verdict : {"publish", "reservations", "reject"}
         reject: a required criterion failed. reservations: a required one is doubtful or not assessed, or another one
         failed. publish: neither.
+    comparability : Comparability or None
+        By which variables groups may be compared; where it is given, the index withholds other comparisons.
     """
 
     responses: Responses
@@ -52,6 +56,7 @@ class Measure:
     items: tuple[str, ...]
     ledger: pd.DataFrame
     verdict: Verdict
+    comparability: Comparability | None = None
 
     def __repr__(self) -> str:
         counts = self.ledger["verdict"].value_counts()
@@ -157,6 +162,8 @@ def qualify(
     screening: Screening | None = None,
     reliability: Reliability | None = None,
     exploration: Exploration | None = None,
+    confirmation: Confirmation | None = None,
+    comparability: Comparability | None = None,
     criteria: Overrides | None = None,
     drop_items: tuple[str, ...] | list[str] = (),
 ) -> Measure:
@@ -168,7 +175,7 @@ def qualify(
         Screened answers, all quarters that will be scored.
     quarter : str
         The quarter that the evidence is about.
-    screening, reliability, exploration : results, optional
+    screening, reliability, exploration, confirmation, comparability : results, optional
         The evidence. What is not given is entered as ``not assessed``.
     criteria : mapping, optional
         Overrides of thresholds, see `load_criteria`.
@@ -194,9 +201,10 @@ def qualify(
         *_consistency(current, items, reliability),
     ]
     found.append(_ends(current, items))
+    found += [*_fit(confirmation), *_invariance(comparability)]
     rows = [_judge(rules[finding[0]], *finding) for finding in found]
     ledger = pd.DataFrame(rows, columns=LEDGER)
-    return Measure(responses, quarter, items, ledger, _verdict(ledger))
+    return Measure(responses, quarter, items, ledger, _verdict(ledger), comparability)
 
 
 Finding = tuple[str, str, float, float, float]
@@ -248,6 +256,32 @@ def _ends(current: Responses, items: tuple[str, ...]) -> Finding:
     scores = current.dimension_scores(list(items))
     shares = pd.concat([(scores == 0).mean(), (scores == 100).mean()])
     return "floor_ceiling", str(shares.idxmax()), float(shares.max()), math.nan, math.nan
+
+
+def _fit(confirmation: Confirmation | None) -> list[Finding]:
+    """Fit of the dimensions as factors, robust where there is a robust index; an improper solution has none."""
+    names = ("cfi", "rmsea", "srmr")
+    if confirmation is None or not (confirmation.converged and confirmation.identified):
+        return [(name, "all", math.nan, math.nan, math.nan) for name in ("proper", *names)]
+    fit = confirmation.fit
+    suffix = next((s for s in (".robust", ".scaled") if math.isfinite(fit.get(f"cfi{s}", math.nan))), "")
+    bounds = (fit[f"rmsea.ci.lower{suffix}"], fit[f"rmsea.ci.upper{suffix}"])
+    return [
+        ("proper", "all", float(confirmation.proper), math.nan, math.nan),
+        ("cfi", "all", fit[f"cfi{suffix}"], math.nan, math.nan),
+        ("rmsea", "all", fit[f"rmsea{suffix}"], *bounds),
+        ("srmr", "all", fit["srmr"], math.nan, math.nan),
+    ]
+
+
+def _invariance(comparability: Comparability | None) -> list[Finding]:
+    """Change of CFI where intercepts are held equal, by every variable that could be tested."""
+    if comparability is None:
+        return [("invariance", "all", math.nan, math.nan, math.nan)]
+    tested = comparability.variables[comparability.variables["status"] != "not assessed"]
+    return [
+        ("invariance", str(row["group"]), float(row["delta_cfi"]), math.nan, math.nan) for _, row in tested.iterrows()
+    ]
 
 
 def _judge(rule: dict[str, Any], name: str, scope: str, value: float, low: float, high: float) -> tuple[Any, ...]:

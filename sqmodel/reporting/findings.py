@@ -139,12 +139,49 @@ def groups(page: Page) -> Block:
         hidden.append(say("groups_hidden_secondary", count=secondary))
     if hidden:
         parts.append(paragraph(say("groups_hidden", list=listed(hidden)), "mute"))
+    parts += [paragraph(text, "mute") for text in _comparisons(page)]
     parts += [paragraph(_difference(page, i), "mute") for i in range(len(page.differences))]
     return Block("".join(parts), "groups")
 
 
 SUPPRESSED = {"too few": "too_few", "secondary": "secondary"}
 """Why a group is withheld, and the key of its text."""
+
+
+def _comparisons(page: Page) -> list[Text]:
+    """What the comparison gate found, one sentence a verdict."""
+    gate = page.measure.comparability
+    if gate is None or gate.variables.empty:
+        return []
+    instrument, out = page.measure.instrument, []
+    for status, key in COMPARABILITY.items():
+        own = gate.variables[gate.variables["status"] == status]
+        if own.empty:
+            continue
+        titles = [instrument.group(str(code)).title for code in own["group"]]
+        if status == "partial":
+            out += [_partial(page, str(row["group"]), str(row["released"])) for _, row in own.iterrows()]
+        else:
+            out.append(say(key, list=listed(titles), count=gate.settings["smallest_group"]))
+    return out
+
+
+def _partial(page: Page, group: str, released: str) -> Text:
+    """Which items a group variable's members understand differently, and how many points that is at most."""
+    bias = page.index.groups.loc[page.index.groups["group"] == group, "bias"].abs().max()
+    return say(
+        "groups_partial", group=page.measure.instrument.group(group).title, count=len(released.split(", ")),
+        bias=number(float(bias)),
+    )  # fmt: skip
+
+
+COMPARABILITY = {
+    "comparable": "groups_comparable",
+    "partial": "groups_partial",
+    "not comparable": "groups_not_comparable",
+    "not assessed": "groups_not_assessed",
+}
+"""Verdicts of the comparison gate, and the keys of their sentences."""
 
 
 def _differing(names: list[Text]) -> Text:

@@ -133,7 +133,8 @@ def scope(measure: Measure, code: str) -> Text | None:
         return None
     if code in measure.instrument.dimension_codes:
         return measure.instrument.dimension(code).label
-    return measure.instrument.item(code).name
+    titles = {group.code: group.title for group in measure.instrument.groups}
+    return titles[code] if code in titles else measure.instrument.item(code).name
 
 
 SHARES = {"missing", "careless", "floor_ceiling"}

@@ -11,19 +11,25 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from sqmodel.errors import ComputationError, InputError, ParamsError, Problem, ResponsesError
+from sqmodel.errors import (
+    ComputationError,
+    InputError,
+    ParamsError,
+    Problem,
+    ResponsesError,
+    SmallSampleWarning,
+)
 from sqmodel.index.scoring import Index, build_index
 from sqmodel.index.weighting import Weights, derive_weights
+from sqmodel.measurement.confirmatory import Confirmation, confirm
 from sqmodel.measurement.differences import GroupDifferences, assess_group_differences
-from sqmodel.measurement.exploratory import Exploration
 from sqmodel.measurement.measure import Measure, qualify
-from sqmodel.measurement.reliability import Reliability
 from sqmodel.reporting.params import Params, explain, found_path, is_url, plain, public_source, read_params, unknown
 from sqmodel.survey.calibration import calibrate, rake
 from sqmodel.survey.instrument import Instrument
 from sqmodel.survey.readers import check_scorable, read_responses
 from sqmodel.survey.responses import Reading, Responses
-from sqmodel.survey.screening import SOURCES, Screening, screen
+from sqmodel.survey.screening import SOURCES, screen
 
 
 class Study(Params):
@@ -163,19 +169,20 @@ class Study(Params):
         """Options of every bootstrap: level, draws and seed."""
         return {"level": self.level, "draws": self.draws, "rng": self.seed}
 
-    def qualify(
-        self, responses: Responses, *, screening: Screening, reliability: Reliability, exploration: Exploration
-    ) -> Measure:
-        """`sqmodel.qualify` with this study's criteria."""
-        return qualify(
-            responses,
-            quarter=self.quarter,
-            screening=screening,
-            reliability=reliability,
-            exploration=exploration,
-            criteria=self.criteria,
-            drop_items=self.drop_items,
-        )
+    def qualify(self, responses: Responses, **evidence: Any) -> Measure:
+        """`sqmodel.qualify` with this study's criteria; `evidence` is screening, reliability and so on."""
+        return qualify(responses, quarter=self.quarter, criteria=self.criteria, drop_items=self.drop_items, **evidence)
+
+    def confirm(self, responses: Responses) -> Confirmation | None:
+        """`sqmodel.confirm` of the dimensions as correlated factors; None, with a warning, where answers carry none."""
+        kept = set(self.kept_items)
+        dimensions = {d: [c for c in own if c in kept] for d, own in responses.instrument.structure().items()}
+        model = {d: own for d, own in dimensions.items() if len(own) > 1}
+        try:
+            return confirm(responses, model)
+        except ComputationError as error:
+            warnings.warn(f"no confirmatory model: {error}", SmallSampleWarning, stacklevel=2)
+            return None
 
     def build_index(self, measure: Measure, *, weights: Weights, unscreened: Responses) -> Index:
         """`sqmodel.build_index` with this study's rules of publication."""

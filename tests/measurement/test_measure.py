@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from sqmodel.errors import InputError, UnfitMeasureError
+from sqmodel.measurement.comparability import EFFECTS, VARIABLES, Comparability
+from sqmodel.measurement.confirmatory import PARAMETERS, Confirmation
 from sqmodel.measurement.exploratory import DECIDING, explore
 from sqmodel.measurement.measure import LEDGER, Measure, load_criteria, qualify
 from sqmodel.measurement.reliability import assess_reliability
@@ -59,11 +61,23 @@ def screening(excluded: int, n: int = 100) -> Any:
 GOOD = (0.85, 0.80, 0.90)
 
 
+def confirmation(cfi: float = 0.95, rmsea: float = 0.05, proper: bool = True) -> Confirmation:
+    fit = {"cfi": cfi, "rmsea": rmsea, "rmsea.ci.lower": rmsea - 0.01, "rmsea.ci.upper": rmsea + 0.01, "srmr": 0.05}
+    return Confirmation(120, {}, fit, pd.DataFrame(columns=PARAMETERS), True, proper, True, ())
+
+
+def comparability(delta_cfi: float = -0.002, status: str = "comparable") -> Comparability:
+    found = dict.fromkeys(VARIABLES, "") | {"group": "size", "status": status, "delta_cfi": delta_cfi}
+    return Comparability(120, {}, pd.DataFrame([found], columns=VARIABLES), pd.DataFrame(columns=EFFECTS))
+
+
 def judged(n: int = 120, frame: pd.DataFrame | None = None, **evidence: Any) -> Measure:
     given: dict[str, Any] = {
         "reliability": reliability(EXP=GOOD, EFF=GOOD, RSK=GOOD),
         "exploration": exploration(),
         "screening": screening(5),
+        "confirmation": confirmation(),
+        "comparability": comparability(),
     }
     return qualify(responses(quarter(n, 1) if frame is None else frame), quarter="2026Q3", **(given | evidence))
 
@@ -79,7 +93,7 @@ def test_good_evidence_is_published() -> None:
     assert measure.verdict == "publish"
     assert set(measure.ledger["verdict"]) == {"met"}
     assert list(measure.ledger.columns) == LEDGER
-    assert repr(measure) == "<Measure small 2026Q3: publish (15 met)>"
+    assert repr(measure) == "<Measure small 2026Q3: publish (20 met)>"
     assert measure.problems.empty
     measure.require()
 
@@ -177,9 +191,26 @@ def test_scores_at_an_end_of_the_scale(at_top: int, verdict: str) -> None:
 def test_evidence_that_is_not_given_is_not_assessed_and_no_publication() -> None:
     measure = qualify(responses(quarter(120, 1)), quarter="2026Q3")
     open_rows = measure.ledger[measure.ledger["verdict"] == "not assessed"]["criterion"]
-    assert set(open_rows) == {"careless", "kmo", "bartlett", "dimensionality", "alpha", "omega", "item_rest"}
+    classical = {"careless", "kmo", "bartlett", "dimensionality", "alpha", "omega", "item_rest"}
+    assert set(open_rows) == classical | {"proper", "cfi", "rmsea", "srmr", "invariance"}
     assert measure.verdict == "reservations"
     measure.require()
+
+
+@pytest.mark.parametrize(
+    ("evidence", "criterion", "scope", "verdict"),
+    [
+        ({"confirmation": confirmation(cfi=0.89)}, "cfi", "all", "failed"),
+        ({"confirmation": confirmation(rmsea=0.075)}, "rmsea", "all", "doubtful"),
+        ({"confirmation": confirmation(proper=False)}, "proper", "all", "failed"),
+        ({"comparability": comparability(-0.02, "not comparable")}, "invariance", "size", "failed"),
+        ({"comparability": comparability(-0.002)}, "invariance", "size", "met"),
+    ],
+)
+def test_confirmatory_evidence(evidence: dict[str, Any], criterion: str, scope: str, verdict: str) -> None:
+    measure = judged(**evidence)
+    assert row(measure, criterion, scope)["verdict"] == verdict
+    assert measure.verdict == ("reservations" if verdict == "failed" else "publish")
 
 
 def test_problems_are_sorted_by_gravity() -> None:
@@ -288,7 +319,7 @@ def test_real_evidence_of_noise_is_rejected() -> None:
 def test_html_escapes_and_shows_the_ledger() -> None:
     html = judged()._repr_html_()
     assert "<p><code>&lt;Measure small 2026Q3: publish" in html
-    assert html.count("<tr") == 1 + 15
+    assert html.count("<tr") == 1 + 20
 
 
 def test_a_dimension_of_which_one_item_is_left_is_not_assessed() -> None:
