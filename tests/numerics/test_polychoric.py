@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -6,9 +7,9 @@ from scipy import stats
 
 from sqmodel.errors import ComputationError
 from sqmodel.numerics import polychoric as module
-from sqmodel.numerics.polychoric import codes_of, polychoric, smooth
+from sqmodel.numerics.polychoric import codes_of, polychoric, polyserial, smooth
 from sqmodel.numerics.retention import polychoric_parallel
-from tests.oracles import frame, reference
+from tests.oracles import converged, frame, reference, shared
 from tests.reference.surveys import survey
 
 WITH_POLYCHORICS = ["bfi", "mobi_ecsi", "satisfaction_es_bank"]
@@ -175,3 +176,18 @@ def test_polychoric_parallel_analysis_of_one_factor():
     # Polychorics of unrelated items vary more than product-moment correlations.
     assert resampled.components.mean(axis=0)[0] > 1 + 2 * np.sqrt(6 / 500) / 2
     assert stats.sem(resampled.components[:, 0]) < 0.05
+
+
+def test_polyserial_correlations_equal_lavaan():
+    expected = np.array(converged("sem")["polyserial"], dtype=float)
+    whole = survey("holzinger_swineford_1939")
+    ordered = pd.read_csv(shared("data", "holzinger_swineford_1939", "hs_ord5.csv")).rename(columns=str.lower)
+    found = polyserial(whole[["x1", "x2", "x3"]], codes_of(ordered[["x7", "x8", "x9"]])[0])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_polyserial_correlations_recover_the_truth():
+    rng = np.random.default_rng(4)
+    z = rng.multivariate_normal([0, 0], [[1, -0.6], [-0.6, 1]], size=40_000)
+    found = polyserial(z[:, :1] * 5 + 2, np.searchsorted([-1.0, 0.5, 1.5], z[:, 1:]))
+    assert found[0, 0] == pytest.approx(-0.6, abs=0.01)

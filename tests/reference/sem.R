@@ -39,6 +39,8 @@ fits <- list(
   dwls = quietly(model, ordinal, ordered = TRUE, estimator = "DWLS"),
   wlsmv = quietly(model, ordinal, ordered = TRUE),
   cluster = quietly(model, hs, estimator = "MLR", cluster = "cluster"),
+  survey_weights = quietly(model, transform(hs, w = rep(c(.5, 1, 1.5), length.out = 301)), sampling.weights = "w",
+                           estimator = "MLR"),
   weights = quietly(model, hs, estimator = "MLR", sampling.weights = "ageyr"),
   fiml = quietly(model, missing, missing = "fiml"),
   fiml_mlr = quietly(model, missing, missing = "fiml", estimator = "MLR"),
@@ -68,5 +70,9 @@ result <- list(
   difference = list(mlr_2001 = difference(groups[[1]], groups[[2]]),
                     mlr_2010 = difference(groups[[1]], groups[[2]], method = "satorra.bentler.2010"),
                     wlsmv_2000 = difference(wu[[1]], wu[[2]])),
+  polyserial = {
+    mixed <- cbind(hs[paste0("x", 1:3)], ordinal[paste0("x", 7:9)])
+    unclass(lavCor(mixed, ordered = paste0("x", 7:9)))[1:3, 4:6]
+  },
   ordinal_reliability = as.list(compRelSEM(fits$wlsmv)))
 cat(toJSON(result, auto_unbox = TRUE, digits = 12, dataframe = "rows", na = "null"), "\n")
