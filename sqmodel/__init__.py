@@ -30,6 +30,7 @@ _HOME = {
     "assess_agreement": "measurement.differences",
     "confirm": "measurement.confirmatory",
     "compare_groups": "measurement.invariance",
+    "align": "measurement.alignment",
     "assess_comparability": "measurement.comparability",
     "assess_validity": "measurement.validity",
     "screen_items": "measurement.items",

@@ -1,0 +1,229 @@
+"""Every number of the measurement core that R says as well: ``python -m tests.reference.parity [--write]``.
+
+One row a subject, data set and quantity, with the largest difference from R over all its values. ``--write`` puts the
+table into ``sqmodel/measurement/parity.json``, which travels with the package so that the parity page needs no R and no
+data. The R scripts are the .R files of this folder; those of the shared reference files lie beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+import sqmodel as sq
+from sqmodel.measurement.nested import difference_test
+from sqmodel.numerics.polychoric import codes_of, polychoric, polyserial
+from tests import oracles
+from tests.measurement import test_confirmatory as cases
+from tests.reference import surveys
+
+TABLE = Path(sq.__file__).parent / "measurement" / "parity.json"
+LAVAAN, SEMTOOLS = "lavaan 0.6-14", "semTools 0.5-6"
+
+
+class Compared(NamedTuple):
+    """One number here and in R."""
+
+    subject: str
+    data: str
+    quantity: str
+    ours: float
+    theirs: float
+    tolerance: float
+    relative: bool
+    source: str
+
+    @property
+    def difference(self) -> float:
+        """Absolute, or relative to R's."""
+        apart = abs(self.ours - self.theirs)
+        return apart / max(abs(self.theirs), 1e-12) if self.relative else apart
+
+
+def _kind(name: str) -> tuple[str, float, bool]:
+    """Quantity, tolerance, and whether it is relative: statistics 1e-4, scaled ones and errors 1e-3, indices 5e-4."""
+    if name.startswith(("cfi", "tli", "rmsea", "srmr")) or "pvalue" in name:
+        return "fit indices", 5e-4, False
+    return ("scaled statistics", 1e-3, True) if "scal" in name else ("statistics", 1e-4, True)
+
+
+def _fit(subject: str, data: str, found: dict[str, float], expected: dict[str, Any]) -> Iterator[Compared]:
+    for name, value in expected.items():
+        if value is not None and name in found and np.isfinite(found[name]):
+            quantity, tolerance, relative = _kind(name)
+            yield Compared(subject, data, quantity, found[name], float(value), tolerance, relative, LAVAAN)
+
+
+def confirmatory() -> Iterator[Compared]:
+    """The reference surveys by ML, MLR, WLSMV and MLR with FIML."""
+    for name in surveys.FILES:
+        for estimator in cases.ESTIMATORS:
+            expected = surveys.reference(name, "cfa").get(estimator)
+            if expected is None or (name, estimator) == cases.LAVAAN_POLYCHORIC_STUCK:
+                continue
+            found = cases.survey_fit(name, estimator)
+            subject = f"confirmatory model, {estimator}"
+            yield from _fit(subject, name, found.fit, expected["fit"])
+            rows = found.parameters.set_index(["lhs", "op", "rhs"])
+            for row in expected["std"]:
+                mine = rows.loc[(row["lhs"], row["op"], row["rhs"])]
+                yield Compared(subject, name, "standardised solution", mine["std"], row["est.std"], 1e-4, False, LAVAAN)
+                if found.proper:
+                    yield Compared(subject, name, "standard errors", mine["std_se"], row["se"], 1e-3, True, LAVAAN)
+
+
+def models() -> Iterator[Compared]:
+    """Other estimators, designs and model syntax, on Holzinger and Swineford's data."""
+    for case in cases.CASES:
+        expected = cases.SEM["models"][case]
+        if "fit" not in expected:
+            continue
+        found, data = cases.fitted(case), f"holzinger_swineford_1939 ({case})"
+        yield from _fit("estimators, designs, syntax", data, found.fit, expected["fit"])
+        labels = list(dict.fromkeys(found.parameters["group"]))
+        rows = {(r.lhs, r.op, r.rhs, labels.index(r.group) + 1): r for r in found.parameters.itertuples()}
+        for row in expected["parameters"]:
+            mine = rows.get((row["lhs"], row["op"], row["rhs"], row["group"]))
+            if mine is None or not row["se"] or not found.proper:
+                continue
+            yield Compared("estimators, designs, syntax", data, "estimates", mine.est, row["est"], 1e-4, False, LAVAAN)
+            yield Compared(
+                "estimators, designs, syntax", data, "standard errors", mine.se, row["se"], 1e-3, True, LAVAAN
+            )
+
+
+def invariance() -> Iterator[Compared]:
+    """The ladders of all reference surveys, continuous and ordered."""
+    for name in surveys.FILES:
+        for by, expected in oracles.reference(name).get("invariance", {}).items():
+            for estimator in ("ML", "MLR", "WLSMV_WuEstabrook"):
+                if estimator not in expected or (estimator == "MLR" and name == "satisfaction_es_bank"):
+                    continue
+                ordered = estimator == "WLSMV_WuEstabrook"
+                options: dict[str, Any] = {"ordered": True} if ordered else {"estimator": estimator}
+                found = sq.compare_groups(surveys.survey(name), surveys.model(name), by=by, partial=False, **options)
+                suffix = ".scaled" if ordered else ".robust" if estimator == "MLR" else ""
+                subject = f"invariance, {'Wu-Estabrook' if ordered else estimator}"
+                for step in found.steps.to_dict("records"):
+                    fit = expected[estimator][step["model"]]["fit"]
+                    given = {"chisq.scaled" if suffix else "chisq": step["chisq"], "df": step["df"]}
+                    given |= {f"cfi{suffix}": step["cfi"], f"rmsea{suffix}": step["rmsea"], "srmr": step["srmr"]}
+                    yield from _fit(subject, f"{name} by {by}", given, {k: fit.get(k) for k in given})
+                for step, row in zip(found.steps.to_dict("records"), expected[estimator].get("lrt", []), strict=False):
+                    if row["Chisq diff"] is not None and row["Chisq diff"] > 0:
+                        yield Compared(subject, f"{name} by {by}", "difference tests", step["chisq_difference"],
+                                       row["Chisq diff"], 1e-3, True, LAVAAN)  # fmt: skip
+
+
+def validity() -> Iterator[Compared]:
+    """Composite reliability, AVE, HTMT, HTMT2, latent correlations."""
+    for name in surveys.FILES:
+        expected = surveys.reference(name, "validity")
+        found = sq.assess_validity(surveys.survey(name), surveys.model(name), estimator="ML", draws=0)
+        for key, column in (("AVE", "ave"), ("CR_omega", "composite_reliability")):
+            for factor, value in expected[key].items():
+                yield Compared(
+                    "validity", name, column, found.factors.loc[factor, column], value, 1e-4, False, SEMTOOLS
+                )
+        for key, column in (("htmt", "htmt"), ("htmt2", "htmt2"), ("latent_cor", "latent correlations")):
+            table = pd.DataFrame(expected[key]["values"], expected[key]["rows"], expected[key]["cols"])
+            for pair in found.pairs.itertuples():
+                mine = pair.r if key == "latent_cor" else getattr(pair, column)
+                yield Compared(
+                    "validity", name, column, mine, table.loc[pair.first, pair.second], 1e-4, False, SEMTOOLS
+                )
+    ordinal = sq.assess_validity(cases.holzinger("ordinal"), cases.MODEL, ordered=True, draws=0)
+    for factor, value in cases.SEM["ordinal_reliability"].items():
+        mine = ordinal.factors.loc[factor, "composite_reliability"]
+        yield Compared("validity", "holzinger_swineford_1939 (ordered)", "reliability of ordered answers", mine, value,
+                       1e-4, False, SEMTOOLS)  # fmt: skip
+
+
+def correlations() -> Iterator[Compared]:
+    """Polychoric and polyserial correlations."""
+    for name in ("bfi", "mobi_ecsi"):
+        table = surveys.reference(name, "polychoric_lavaan", "rho")
+        mine = polychoric(codes_of(oracles.frame(name)[table["rows"]])[0], acov=False).correlation
+        theirs = np.array(table["values"], dtype=float)
+        row, column = np.tril_indices(len(mine), -1)
+        for a, b in zip(mine[row, column], theirs[row, column], strict=True):
+            yield Compared("correlations of ordered answers", name, "polychoric", a, b, 1e-5, False, LAVAAN)
+    ordered = codes_of(cases.holzinger("ordinal")[["x7", "x8", "x9"]])[0]
+    mine = polyserial(cases.holzinger()[["x1", "x2", "x3"]], ordered)
+    for a, b in zip(mine.ravel(), np.ravel(cases.SEM["polyserial"]), strict=True):
+        yield Compared(
+            "correlations of ordered answers", "holzinger_swineford_1939", "polyserial", a, b, 1e-5, False, LAVAAN
+        )
+
+
+def scores() -> Iterator[Compared]:
+    """Modification indices, score tests of equalities, scaled differences."""
+    hs = "holzinger_swineford_1939"
+    for case, fit in (("ml", sq.confirm(cases.holzinger(), cases.MODEL, estimator="ML")),
+                      ("mlr", sq.confirm(cases.holzinger(), cases.MODEL))):  # fmt: skip
+        table = fit.modification_indices.set_index(["lhs", "op", "rhs"])
+        for row in cases.SEM["modification"][case]:
+            mine = table.loc[(row["lhs"], row["op"], row["rhs"])]
+            for ours, theirs, quantity in (("mi", "mi", "modification indices"), ("epc", "epc", "expected changes")):
+                yield Compared("score tests", f"{hs} ({case})", quantity, mine[ours], row[theirs], 1e-4, True, LAVAAN)
+    metric, scalar = (sq.confirm(cases.holzinger(), cases.MODEL, group="school", group_equal=equal)
+                      for equal in (["loadings"], ["loadings", "intercepts"]))  # fmt: skip
+    for a, row in zip(scalar.score_tests["mi"], cases.SEM["score"], strict=False):
+        yield Compared("score tests", hs, "released equalities", a, row["X2"], 1e-4, True, LAVAAN)
+    test, expected = difference_test(scalar, metric), cases.SEM["difference"]["mlr_2001"]["Chisq diff"]
+    yield Compared("difference tests", hs, "Satorra-Bentler 2001", test.chisq, expected, 1e-3, True, LAVAAN)
+    own = sq.compare_groups(cases.holzinger("ordinal"), cases.MODEL, by="school", ordered=True).steps
+    expected = cases.SEM["difference"]["wlsmv_2000"]["Chisq diff"]
+    yield Compared(
+        "difference tests", hs, "Satorra 2000", own["chisq_difference"].iloc[2], expected, 1e-3, True, LAVAAN
+    )
+
+
+PARTS = (confirmatory, models, invariance, validity, correlations, scores)
+
+
+def table() -> dict[str, Any]:
+    """All comparisons, a row a subject, data set and quantity."""
+    groups: dict[tuple[str, ...], list[Compared]] = defaultdict(list)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # improper solutions are compared on purpose
+        for part in PARTS:
+            for one in part():
+                groups[(one.subject, one.data, one.quantity, one.source)].append(one)
+    rows = [
+        {
+            "subject": key[0], "data": key[1], "quantity": key[2], "values": len(own),
+            "largest_difference": float(f"{max(o.difference for o in own):.1e}"), "tolerance": own[0].tolerance,
+            "relative": own[0].relative, "source": key[3],
+        }
+        for key, own in groups.items()
+    ]  # fmt: skip
+    return {"versions": {"R": "4.2.2", "lavaan": "0.6-14", "semTools": "0.5-6"}, "rows": rows}
+
+
+def main() -> int:
+    """Print the rows that miss their tolerance and the totals; write the table where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help=f"write {TABLE.name} into the package")
+    options = parser.parse_args()
+    found = table()
+    missed = [row for row in found["rows"] if row["largest_difference"] > row["tolerance"]]
+    for row in missed:
+        print(row)
+    count = sum(row["values"] for row in found["rows"])
+    print(f"{count} values in {len(found['rows'])} rows, {len(missed)} rows beyond their tolerance")
+    if options.write:
+        TABLE.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
