@@ -30,6 +30,8 @@ _HOME = {
     "assess_agreement": "measurement.differences",
     "confirm": "measurement.confirmatory",
     "compare_groups": "measurement.invariance",
+    "plan_sample": "measurement.planning",
+    "dynamic_cutoffs": "measurement.cutoffs",
     "align": "measurement.alignment",
     "assess_comparability": "measurement.comparability",
     "assess_validity": "measurement.validity",
@@ -44,6 +46,7 @@ _HOME = {
     "load_study": "reporting.study",
     "Study": "reporting.study",
     "Page": "reporting.page",
+    "Dossier": "reporting.dossier",
 }
 
 __all__ = ["__version__", *_HOME]

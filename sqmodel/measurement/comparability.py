@@ -117,7 +117,7 @@ def _variable(
     except SqmodelError as error:
         return row | {"status": "not assessed", "reason": str(error)}, []
     status = "comparable" if found.level in ("scalar", "strict") else "partial" if found.partial else "not comparable"
-    scalar = found.steps.set_index("model").loc["scalar"]
+    scalar = found.steps[found.steps["model"] == "scalar"].iloc[0].to_dict()
     row |= {
         "status": status,
         "level": found.level,

@@ -27,7 +27,6 @@ from sqmodel.measurement.moments import Moments, Source
 from sqmodel.measurement.standardised import standardised_with_errors
 from sqmodel.measurement.syntax import Row, parse_model
 from sqmodel.numerics.sem.estimation import Estimated, fit_least_squares, fit_normal, srmr_normal, unweighted
-from sqmodel.numerics.sem.model import Matrix
 from sqmodel.numerics.sem.samples import Normal
 from sqmodel.numerics.sem.start import start_values
 from sqmodel.numerics.threads import one_blas_thread

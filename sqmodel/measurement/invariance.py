@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-
 import pandas as pd
 
 from sqmodel.errors import ComputationError

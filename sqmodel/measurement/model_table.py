@@ -87,16 +87,22 @@ class Table:
         out = []
         for g in range(self.groups):
             own = [c for c in self.cells if c.group == g]
-            integers = (np.array([c[k] for c in own], dtype=np.intp) for k in (4, 5, 6))
+            matrix, row, column, free = (
+                np.array(part, dtype=np.intp)
+                for part in zip(*((c.matrix, c.row, c.column, c.free) for c in own), strict=True)
+            )
+            value = np.array([c.value for c in own])
             out.append(
                 Block(
                     len(self.items),
                     len(self.factors),
-                    *integers,
-                    np.array([c.value for c in own]),
-                    np.array([c.free for c in own], dtype=np.intp),
+                    matrix,
+                    row,
+                    column,
+                    value,
+                    free,
                     np.array(thresholds, dtype=np.intp),
-                )  # fmt: skip
+                )
             )
         return out
 

@@ -101,7 +101,7 @@ class Moments:
         categories = {i: self.categories[i] for i in items if i in self.categories}
         return replace(self, items=tuple(items), groups=groups, categories=categories, answers=answers, samples=samples)
 
-    def normal(self) -> list[Normal] | list[Patterns]:
+    def normal(self) -> Sequence[Normal | Patterns]:
         """For maximum likelihood."""
         if self.samples:
             return list(self.samples)
@@ -118,7 +118,11 @@ class Moments:
                     "expected the covariance of thresholds and correlations, found none; supply acov"
                 )
             kinds = {"none": np.ones(len(observed)), "diagonal": 1 / np.diag(g.acov)}
-            out.append(LeastSquares(g.n, observed, kinds[weight] if weight in kinds else np.linalg.inv(g.acov)))
+            out.append(
+                LeastSquares(
+                    g.n, observed, kinds[weight] if weight in kinds else np.asarray(np.linalg.inv(g.acov), dtype=float)
+                )
+            )
         return out
 
 
@@ -203,13 +207,13 @@ class Source:
         if missing == "fiml":
             samples = tuple(incomplete_sample(a) for a in answers)
             found = [free_moments(s) for s in samples]
-            groups = {k: GroupMoments(s.n, f[1], f[0]) for k, s, f in zip(labels, samples, found, strict=True)}
+            groups = {str(k): GroupMoments(s.n, f[1], f[0]) for k, s, f in zip(labels, samples, found, strict=True)}
             return replace(out, groups=groups, answers=answers, samples=samples)
         groups = {}
         for label, a in zip(labels, answers, strict=True):
             sample = complete_sample(a)
             self._positive(label, sample.cov, a.n)
-            groups[label] = GroupMoments(sample.n, sample.cov, sample.mean)
+            groups[str(label)] = GroupMoments(sample.n, sample.cov, sample.mean)
         return replace(out, groups=groups, answers=answers)
 
     def _answers(self, mask: npt.NDArray[np.bool_]) -> Answers:

@@ -14,6 +14,7 @@ from sqmodel.errors import ComputationError
 from sqmodel.measurement.confirmatory import Confirmation, Fitted
 from sqmodel.numerics.sem import robust
 from sqmodel.numerics.sem.estimation import middle_and_trace
+from sqmodel.numerics.sem.samples import LeastSquares, Normal, Patterns
 from sqmodel.numerics.sem.solve import information_of
 
 Floats = npt.NDArray[np.float64]
@@ -42,7 +43,8 @@ def difference_test(constrained: Confirmation, general: Confirmation) -> Differe
 
     Plain for ML; Satorra & Bentler (2001), or where its scaling is negative (2010), for MLR and MLM; Satorra (2000),
     scaled and shifted, for WLSMV and ULSMV: lavaan's ``lavTestLRT`` with its defaults (``A.method = "delta"``). Scaled
-    statistics are never subtracted from each other.
+    statistics are never subtracted from each other. Where the models have different factors, so that the 2010 form does
+    not exist, a negative scaling gives way to the constrained model's own.
 
     Parameters
     ----------
@@ -76,6 +78,9 @@ def difference_test(constrained: Confirmation, general: Confirmation) -> Differe
     scale = (df0 * scale0 - df1 * scale1) / m
     if scale > 0:
         return _difference(plain / scale, m, "Satorra-Bentler 2001")
+    if constrained.internal.table.factors != general.internal.table.factors:
+        # The general model cannot be taken at estimates that lack one of its factors.
+        return _difference(plain / scale0, m, "difference over the constrained model's scaling")
     middle = scaling_at(general.internal, constrained.internal) * df1 if df1 else 0.0
     scale = (df0 * scale0 - middle) / m
     return _difference(plain / scale, m, "Satorra-Bentler 2010")
@@ -103,7 +108,8 @@ def _satorra_2000(constrained: Fitted, general: Fitted, plain: float, m: int) ->
 
 def _stacked(fitted: Fitted, gammas: list[Floats]) -> robust.Moments:
     estimated = fitted.estimated
-    return robust.stacked(estimated.blocks, estimated.solution.theta, estimated.samples, gammas)  # type: ignore[arg-type]
+    samples = [s for s in estimated.samples if isinstance(s, LeastSquares)]
+    return robust.stacked(estimated.blocks, estimated.solution.theta, samples, gammas)
 
 
 def scaling_at(general: Fitted, constrained: Fitted) -> float:
@@ -111,17 +117,16 @@ def scaling_at(general: Fitted, constrained: Fitted) -> float:
     values = {}
     at = constrained.estimated.solution.theta
     for c in constrained.table.cells:
-        values[(c.group, c.matrix, c.row, c.column)] = at[c.free] if c.free >= 0 else c.value
+        values[(c.group, c.lhs, c.op, c.rhs)] = at[c.free] if c.free >= 0 else c.value
     theta = general.estimated.solution.theta.copy()
     for c in general.table.cells:
         if c.free >= 0:
-            theta[c.free] = values.get((c.group, c.matrix, c.row, c.column), 0.0)
+            theta[c.free] = values.get((c.group, c.lhs, c.op, c.rhs), 0.0)
     estimated = general.estimated
     observed = general.estimator == "MLR"
     information = information_of(estimated.blocks, estimated.samples, theta, observed=observed).dense
     assert information is not None
-    _, trace = middle_and_trace(
-        estimated.blocks, theta, general.moments.answers, estimated.samples, np.linalg.inv(information),
-        general.estimator,
-    )  # type: ignore[arg-type] # fmt: skip
+    inverse = np.asarray(np.linalg.pinv(information, hermitian=True), dtype=float)
+    samples = [x for x in estimated.samples if isinstance(x, Normal | Patterns)]
+    _, trace = middle_and_trace(estimated.blocks, theta, general.moments.answers, samples, inverse, general.estimator)
     return trace / float(estimated.fit["df"])

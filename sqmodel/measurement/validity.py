@@ -75,8 +75,8 @@ def assess_validity(
     """Do the items of a dimension measure one thing, and the dimensions different things?
 
     Composite reliability is omega of the dimension's items in the whole model, with their observed variance below
-    (McDonald 1999; semTools' ``compRelSEM``), for ordered answers Green & Yang's (2009) of the answers' sum; AVE by Fornell & Larcker (1981). HTMT is the ratio of mean absolute
-    correlations (Henseler, Ringle & Sarstedt 2015), HTMT2 of geometric means (Roemer, Schuberth & Henseler 2021). A pair
+    (McDonald 1999; semTools' ``compRelSEM``), for ordered answers Green & Yang's (2009) of the answers' sum; AVE by
+    Fornell & Larcker (1981). HTMT is the ratio of mean absolute correlations (Henseler, Ringle & Sarstedt 2015), HTMT2 of geometric means (Roemer, Schuberth & Henseler 2021). A pair
     is *the same* where the whole interval of the latent correlation lies above `cutoff` or the merged model fits no
     worse; *distinct* where the intervals of the latent correlation and of HTMT lie below it (Ronkko & Cho 2022);
     *doubtful* otherwise.
@@ -158,7 +158,7 @@ def _factors(
 def reliability_and_ave(
     fit: Confirmation, theta: Floats, members: Mapping[str, list[str]], cov: Floats | None = None
 ) -> Floats:
-    """Composite reliabilities, then AVEs (2 k x draws), at a stack of estimates; by the observed or implied variance."""
+    """Composite reliabilities, then AVEs (2 k x draws), at a stack of estimates, by observed or implied variance."""
     fitted = fit.internal
     block = fitted.estimated.blocks[0]
     at = implied(block, theta)
@@ -206,11 +206,11 @@ def htmt(R: Floats, first: Sequence[int], second: Sequence[int], *, geometric: b
     """Heterotrait-monotrait ratio of absolute correlations (..., p, p)."""
     between = np.abs(R[..., np.array(first)[:, None], np.array(second)])
     mean = _geometric if geometric else np.mean
-    top = mean(between.reshape(*between.shape[:-2], -1), axis=-1)  # type: ignore[operator]
+    top = mean(between.reshape(*between.shape[:-2], -1), axis=-1)
     bottom = []
     for own in (first, second):
         i, j = np.triu_indices(len(own), 1)
-        bottom.append(mean(np.abs(R[..., np.array(own)[i], np.array(own)[j]]), axis=-1))  # type: ignore[operator]
+        bottom.append(mean(np.abs(R[..., np.array(own)[i], np.array(own)[j]]), axis=-1))
     return np.asarray(top / np.sqrt(bottom[0] * bottom[1]))
 
 
@@ -258,7 +258,8 @@ def _judged(
                               next(iter(moments.groups.values())).cov)[len(members):, 0]  # fmt: skip
     by_factor = dict(zip(members, ave, strict=True))
     out = []
-    for row in pairs.to_dict("records"):
+    for found_row in pairs.to_dict("records"):
+        row: dict[str, Any] = {str(k): v for k, v in found_row.items()}
         a, b = row["first"], row["second"]
         found = latent.loc[(a, b)] if (a, b) in latent.index else latent.loc[(b, a)] if (b, a) in latent.index else None
         r, low, high = (math.nan,) * 3 if found is None else (float(found[c]) for c in ("r", "low", "high"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -138,12 +138,12 @@ def _tables(data: Codes, weight: Floats | None) -> _Tables:
     counts = np.zeros((p * most, p * most))
     hot = np.empty((p, most, min(n, _ROWS)), dtype=kind)
     answers = np.arange(most, dtype=np.uint8)[:, None]
-    for first in range(0, n, _ROWS):
-        block = data[:, None, first : first + _ROWS]
+    for start in range(0, n, _ROWS):
+        block = data[:, None, start : start + _ROWS]
         found = hot[:, :, : block.shape[2]]
         np.equal(block, answers, out=found, casting="unsafe")
         flat = found.reshape(p * most, -1)
-        other = flat if weight is None else flat * weight[first : first + _ROWS]
+        other = flat if weight is None else flat * weight[start : start + _ROWS]
         counts += np.dot(flat, other.T)
     blocks = counts.reshape(p, most, p, most)
     margins = blocks[np.arange(p), :, np.arange(p), :].diagonal(axis1=1, axis2=2)
@@ -217,7 +217,7 @@ def _start(tables: _Tables, counts: Floats, n: Floats) -> Floats:
     mean_r, mean_c = rows @ codes, columns @ codes
     cross = np.einsum("kab,a,b->k", counts, codes, codes) / n - mean_r * mean_c
     spread = (rows @ codes**2 - mean_r**2) * (columns @ codes**2 - mean_c**2)
-    return np.clip(cross / np.sqrt(spread), -0.9, 0.9)
+    return np.asarray(np.clip(cross / np.sqrt(spread), -0.9, 0.9))
 
 
 def _cells(tables: _Tables, rho: Floats, chosen: Ints | slice = slice(None)) -> tuple[Floats, Floats]:
@@ -242,10 +242,10 @@ def _density(h: Floats, k: Floats, r: Floats) -> Floats:
 
 
 def _differences(grid: Floats) -> Floats:
-    return grid[:, 1:, 1:] - grid[:, :-1, 1:] - grid[:, 1:, :-1] + grid[:, :-1, :-1]
+    return np.asarray(grid[:, 1:, 1:] - grid[:, :-1, 1:] - grid[:, 1:, :-1] + grid[:, :-1, :-1])
 
 
-def _asymptotic_covariance(data: Ints, weight: Floats | None, tables: _Tables, rho: Floats) -> Floats:
+def _asymptotic_covariance(data: Codes, weight: Floats | None, tables: _Tables, rho: Floats) -> Floats:
     """Muthen's (1984) covariance of the two steps, B^-1 (sum of score products) B^-T, times n."""
     by_threshold, by_correlation, slopes_first, slopes_second = _scores(tables, rho)
     inner = _score_products(data, weight, tables, by_threshold, by_correlation)
@@ -376,9 +376,9 @@ def codes_of(x: npt.ArrayLike) -> tuple[Codes, list[Floats]]:
     return codes.T, values
 
 
-def _ranks(column: npt.NDArray[np.generic], code: Codes) -> Floats:
+def _ranks(column: npt.NDArray[Any], code: Codes) -> Floats:
     """Distinct values; writes the rank of each answer to `code`; quick for whole numbers in a short range."""
-    low, high = float(column.min()), float(column.max())  # type: ignore[arg-type]
+    low, high = float(column.min()), float(column.max())
     if high - low <= 255 and low == int(low):
         np.subtract(column, low, out=code, casting="unsafe")
         if column.dtype.kind in "iu" or (code + low == column).all():

@@ -55,7 +55,7 @@ def replicate(task: tuple[str, int, int]) -> list[dict[str, Any]]:
     for seed in range(first, first + count):
         found = sq.confirm(sample(kind, seed), MODEL, std_lv=True, **KINDS[kind])
         rows = found.parameters.set_index(["lhs", "op", "rhs"])
-        hits = {k: bool(rows.at[k, "std_low"] <= v <= rows.at[k, "std_high"]) for k, v in expected.items()}
+        hits = {k: bool(rows.loc[k, "std_low"] <= v <= rows.loc[k, "std_high"]) for k, v in expected.items()}
         pvalue = found.fit.get("pvalue.scaled", found.fit["pvalue"])
         out.append(
             {

@@ -356,8 +356,8 @@ class TestBadInput:
         with pytest.raises(ComputationError) as caught:
             confirm(self.data()[["a", "b", "c"]], "f =~ a + b\ng =~ c", estimator="ML")
         assert str(caught.value) == (
-            "expected no more parameters than the 6 moments of the data, found 7; fix or equate parameters, or use more "
-            "items; g has one item: fix its residual variance (x ~~ 0*x)"
+            "expected no more parameters than the 6 moments of the data, found 7; fix or equate parameters, or use "
+            "more items; g has one item: fix its residual variance (x ~~ 0*x)"
         )
         with pytest.warns(IdentificationWarning, match="the model is not identified"):
             result = confirm(self.data(), "f =~ a + b + c\ng =~ d", estimator="ML")

@@ -27,7 +27,7 @@ class Estimated:
     Attributes
     ----------
     blocks : list of Block
-    samples : list
+    samples : sequence
         Of Normal, Patterns or LeastSquares.
     solution : Solution
     covariance : array q x q, or None
@@ -44,7 +44,7 @@ class Estimated:
     """
 
     blocks: list[Block]
-    samples: list[Normal] | list[Patterns] | list[LeastSquares]
+    samples: Sequence[Normal | Patterns | LeastSquares]
     solution: Solution
     covariance: Floats | None
     se: Floats
@@ -115,7 +115,7 @@ def baseline(block: Block, first: int) -> tuple[Block, int]:
 @one_blas_thread()
 def fit_normal(
     blocks: Sequence[Block],
-    samples: Sequence[Normal] | Sequence[Patterns],
+    samples: Sequence[Normal | Patterns],
     start: Floats,
     *,
     answers: Sequence[Answers] | None = None,
@@ -159,19 +159,20 @@ def fit_normal(
         null_test = fit.mean_adjusted(
             null_chisq, null_df, middle_and_trace(null_blocks, null.theta, answers, samples, null_inverse, estimator)[1]
         )
+    patterns = [s for s in samples if isinstance(s, Patterns)]
     if incomplete:
         base = incomplete_robust(
-            blocks, samples, solution.theta, null_blocks, null.theta, answers if estimator == "MLR" else None
-        )  # type: ignore[arg-type]
+            blocks, patterns, solution.theta, null_blocks, null.theta, answers if estimator == "MLR" else None
+        )
     found = fit.indices(model_test, null_test, n, len(blocks), robust=base)
     found |= _likelihood(samples, solution, n, q, blocks[0].p)
     found["srmr"] = found["srmr_bentler"] = srmr_normal(blocks, samples, solution.theta)
     return Estimated(
-        list(blocks), list(samples), solution, covariance, se, found, curvature, smallest_eigenvalue(curvature), []
-    )  # type: ignore[arg-type]
+        list(blocks), samples, solution, covariance, se, found, curvature, smallest_eigenvalue(curvature), []
+    )
 
 
-def _null(blocks: Sequence[Block], samples: Sequence[Normal] | Sequence[Patterns]) -> tuple[list[Block], Floats, int]:
+def _null(blocks: Sequence[Block], samples: Sequence[Normal | Patterns]) -> tuple[list[Block], Floats, int]:
     out, q, starts = [], 0, []
     for block, sample in zip(blocks, samples, strict=True):
         found, q = baseline(block, q)
@@ -199,13 +200,14 @@ def middle_and_trace(
     blocks: Sequence[Block],
     theta: Floats,
     answers: Sequence[Answers],
-    samples: Sequence[Normal] | Sequence[Patterns],
+    samples: Sequence[Normal | Patterns],
     inverse: Floats,
     estimator: str,
 ) -> tuple[Floats, float]:
     """Middle of the sandwich, and tr(U Gamma)."""
     if estimator == "MLM":
-        trace, middle = robust.normal_theory_trace(blocks, theta, answers, samples, inverse)  # type: ignore[arg-type]
+        complete = [s for s in samples if isinstance(s, Normal)]
+        trace, middle = robust.normal_theory_trace(blocks, theta, answers, complete, inverse)
         return middle, trace
     middle = robust.first_order(blocks, theta, answers, samples)
     saturated = sum(
@@ -236,9 +238,7 @@ def smallest_eigenvalue(curvature: Curvature) -> float:
     return float(np.linalg.eigvalsh(curvature.dense / np.outer(size, size))[0])
 
 
-def _likelihood(
-    samples: Sequence[Normal] | Sequence[Patterns], solution: Solution, n: float, q: int, p: int
-) -> dict[str, float]:
+def _likelihood(samples: Sequence[Normal | Patterns], solution: Solution, n: float, q: int, p: int) -> dict[str, float]:
     loglik = -n * solution.value
     for sample in samples:
         if isinstance(sample, Normal):
@@ -250,7 +250,7 @@ def _likelihood(
             "ntotal": n}  # fmt: skip
 
 
-def srmr_normal(blocks: Sequence[Block], samples: Sequence[Normal] | Sequence[Patterns], theta: Floats) -> float:
+def srmr_normal(blocks: Sequence[Block], samples: Sequence[Normal | Patterns], theta: Floats) -> float:
     """Root mean square of residuals divided by the observed standard deviations (Bentler 1995), means included."""
     total, n = 0.0, sum(s.n for s in samples)
     for block, sample in zip(blocks, samples, strict=True):
@@ -284,12 +284,12 @@ def incomplete_robust(
         whole = Normal.of(sample.n, mu, sigma)
         seen = robust.saturated_information(sample, mu, sigma)
         full = robust.saturated_information(whole, mu, sigma)
-        lack = np.linalg.inv(seen)
+        lack = np.asarray(np.linalg.inv(seen), dtype=float)
         if answers is None:
             gamma = lack
         else:
             meat = robust.products(robust.saturated_scores(answers[g], sample), answers[g])
-            gamma = lack @ meat @ lack
+            gamma = np.asarray(lack @ meat @ lack, dtype=float)
         share = sample.n / n
         parts.append((whole, seen * share, full * share, lack / share, gamma / share))
     chisq, c_hat = _completed(blocks, theta, parts, answers is not None)
@@ -304,14 +304,19 @@ def _completed(
     robust_form: bool,
 ) -> tuple[float, float]:
     chisq, q = 0.0, len(theta)
-    slopes, seen, full, lack, gamma = [], [], [], [], []
+    slopes: list[Floats] = []
+    seen: list[Floats] = []
+    full: list[Floats] = []
+    lack: list[Floats] = []
+    gamma: list[Floats] = []
     for block, (whole, a, b, c, d) in zip(blocks, parts, strict=True):
         chisq += 2 * whole.n * whole.value(block, theta)
         J, found = jacobian(block, implied(block, theta))
         to = np.zeros((J.shape[0], q))
         np.add.at(to.T, found.parameter, J.T)
         slopes.append(to)
-        seen.append(a), full.append(b), lack.append(c), gamma.append(d)
+        for store, matrix in ((seen, a), (full, b), (lack, c), (gamma, d)):
+            store.append(matrix)
     D = np.concatenate(slopes)
     Wm, Wc, Wmi, G = (_diagonal_blocks(x) for x in (seen, full, lack, gamma))
     # The information of the saturated model's estimates, not the model's own Hessian: U must be a projection.
@@ -385,13 +390,13 @@ def fit_least_squares(
         found["wrmr"] = float(np.sqrt(chisq * len(blocks) / moments_count))
     se = np.sqrt(np.maximum(np.diag(covariance), 0))
     return Estimated(
-        list(blocks), list(samples), solution, covariance, se, found, curvature, smallest_eigenvalue(curvature),
+        list(blocks), samples, solution, covariance, se, found, curvature, smallest_eigenvalue(curvature),
         list(gammas),
     )  # fmt: skip
 
 
 def unweighted(block: Block, sample: Normal, answers: Answers) -> tuple[LeastSquares, Floats]:
-    """Means (where modelled) and covariances (divisor n - 1, as lavaan has it here), and their asymptotic covariance."""
+    """Means (where modelled) and covariances (divisor n - 1, as in lavaan), and their asymptotic covariance."""
     row, column = lower(block.p)
     parts = [sample.mean] if block.mean_structure else []
     observed = np.concatenate([*parts, sample.cov[row, column] * (sample.n / (sample.n - 1))])

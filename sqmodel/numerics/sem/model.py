@@ -269,11 +269,11 @@ def jacobian(block: Block, at: Implied, cells: Ints | None = None) -> tuple[Floa
     matrix, cell_row = block.matrix[slope.cell], block.row[slope.cell]
     k = np.flatnonzero(matrix == Matrix.THRESHOLD)
     standard[cell_row[k], k] += scale[item[cell_row[k]]]
-    for k in np.flatnonzero(matrix == Matrix.SCALE):
-        own = cell_row[k]
-        standard[:, k] += np.where(item == own, at.thresholds - at.mu[item], 0.0)
+    for c in np.flatnonzero(matrix == Matrix.SCALE):
+        own = cell_row[c]
+        standard[:, c] += np.where(item == own, at.thresholds - at.mu[item], 0.0)
         factor = (row == own) * scale[column] + (column == own) * scale[row]
-        between[:, k] += factor * at.sigma[row, column]
+        between[:, c] += factor * at.sigma[row, column]
     return np.concatenate([standard.reshape(-1, f), between]), slope
 
 

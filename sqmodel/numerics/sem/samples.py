@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -176,19 +176,19 @@ class Patterns(NamedTuple):
     def gradient_at(self, block: Block, at: Implied, slope: Slopes) -> Array:
         """By the cells of `slope`."""
         residual, pull = self.pulls(at.mu, at.sigma)
-        out: Array = slope.weight * ((residual @ slope.right) * slope.left).sum(axis=-2)
-        return out - slope.shift * (pull[..., :, None] * slope.left).sum(axis=-2)
+        out = slope.weight * ((residual @ slope.right) * slope.left).sum(axis=-2)
+        return np.asarray(out - slope.shift * (pull[..., :, None] * slope.left).sum(axis=-2))
 
     def pulls(self, mu: Array, sigma: Array) -> tuple[Array, Array]:
         """Derivatives by sigma (as a full matrix, doubled) and, with the sign turned, by mu."""
         residual, pull = np.zeros_like(sigma), np.zeros_like(mu)
         for group in self.patterns:
-            at = np.ix_(group.observed, group.observed)
-            inverse = np.linalg.inv(sigma[..., *at])
+            at: Any = (..., *np.ix_(group.observed, group.observed))
+            inverse = np.linalg.inv(sigma[at])
             distance = group.mean - mu[..., group.observed]
             around = group.cov + distance[..., :, None] * distance[..., None, :]
             share = group.n / self.n
-            residual[..., *at] += share * (inverse - inverse @ around @ inverse)
+            residual[at] += share * (inverse - inverse @ around @ inverse)
             pull[..., group.observed] += share * (inverse @ distance[..., None])[..., 0]
         return residual, pull
 
@@ -263,6 +263,6 @@ class LeastSquares(NamedTuple):
 
 def _cholesky(sigma: Floats) -> Floats | None:
     try:
-        return np.linalg.cholesky(sigma)
+        return np.asarray(np.linalg.cholesky(sigma), dtype=float)
     except np.linalg.LinAlgError:
         return None
