@@ -22,6 +22,7 @@ from sqmodel.errors import (
     ImproperSolutionWarning,
     InputError,
 )
+from sqmodel.measurement.diagram import Diagram, path_diagram
 from sqmodel.measurement.model_table import Options, Table, complete
 from sqmodel.measurement.moments import Moments, Source
 from sqmodel.measurement.standardised import standardised_with_errors
@@ -102,6 +103,10 @@ class Confirmation(Result):
         rows = rows[rows["lhs"] != rows["rhs"]]
         names = {"lhs": "first", "rhs": "second", "std": "r", "std_se": "se", "std_low": "low", "std_high": "high"}
         return rows[["group", *names]].rename(columns=names).reset_index(drop=True)
+
+    def path_diagram(self, group: str | None = None) -> Diagram:
+        """Factors, items, standardised loadings and correlations as a drawing."""
+        return path_diagram(self, group)
 
     @cached_property
     def modification_indices(self) -> pd.DataFrame:

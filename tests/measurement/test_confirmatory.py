@@ -460,3 +460,29 @@ def test_partial_invariance_is_found_and_its_means_equal_lavaan() -> None:
     assert (both.fit["chisq"], both.fit["df"]) == pytest.approx((129.422, 58), abs=5e-4)
     rows = both.parameters[(both.parameters["op"] == "~1") & (both.parameters["group"] == "Grant-White")]
     assert rows.set_index("lhs").loc["textual", ["est", "se"]].to_list() == pytest.approx([0.576, 0.117], abs=5e-4)
+
+
+def test_the_path_diagram_shows_every_loading_and_correlation() -> None:
+    result = fitted_ml()
+    svg = result.path_diagram().svg
+    for row in result.loadings.itertuples():
+        assert f">{row.loading:.2f}<".replace(">0", ">") in svg
+    for row in result.factor_correlations.itertuples():
+        assert f">{row.r:.2f}<".replace(">0", ">") in svg
+    assert svg.count("<rect") == 9
+    assert svg.count("<ellipse") == 3
+    assert 'aria-label="9 items load on 3 factors: visual: x1 .77, x2 .42, x3 .58; textual: ' in svg
+    outer = fitted("second_order").path_diagram()
+    assert outer.svg.count("<ellipse") == 4
+    assert outer._repr_html_() == outer.svg
+
+
+def test_the_bifactor_heywood_case_of_holzinger_and_swineford() -> None:
+    with pytest.warns(ImproperSolutionWarning):
+        found = confirm(holzinger(), BIFACTOR.replace("t =~", "v =~ x1+x2+x3\nt =~"), estimator="ML", orthogonal=True,
+                        std_lv=True)  # fmt: skip
+    assert (found.fit["chisq"], found.fit["df"]) == pytest.approx((34.880, 18), abs=5e-4)
+    assert (found.fit["cfi"], found.fit["rmsea"]) == pytest.approx((0.981, 0.056), abs=5e-4)
+    rows = found.parameters.set_index(["lhs", "op", "rhs"])["std"]
+    assert rows[("v", "=~", "x1")] == pytest.approx(-0.999, abs=5e-4)
+    assert not found.proper
