@@ -486,3 +486,19 @@ def test_the_bifactor_heywood_case_of_holzinger_and_swineford() -> None:
     rows = found.parameters.set_index(["lhs", "op", "rhs"])["std"]
     assert rows[("v", "=~", "x1")] == pytest.approx(-0.999, abs=5e-4)
     assert not found.proper
+
+
+def test_what_the_readme_says_of_confirmatory_models_runs() -> None:
+    from pathlib import Path
+
+    import sqmodel as sq
+
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    code = next(block for block in readme.split("```python\n") if block.startswith("fit = sq.confirm")).split("```")[0]
+    frame = holzinger().assign(country=holzinger()["school"])
+    names = {"sq": sq, "frame": frame, "model": MODEL}
+    exec(compile(code.replace("loadings=0.7)", "loadings=0.7, replications=5)")
+                 .replace("sq.dynamic_cutoffs(fit)", "sq.dynamic_cutoffs(fit, replications=20)"), "README", "exec"), names)  # fmt: skip
+    assert repr(names["fit"]).startswith("<Confirmation 6 items, 2 factors, n=301: robust CFI ")
+    for estimator in ("ML", "MLR", "MLM", "ULSM", "WLSMV", "ULSMV", "DWLS", "ULS", "FIML"):
+        assert estimator in readme
