@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -263,3 +264,27 @@ def test_gap_scores_are_called_less_reliable_only_where_below_both_alphas() -> N
     assert "less reliable than both ratings they come from (Dimension B .60)" in said
     better = gaps_page().gaps.difference_reliability.assign(reliability=0.9)
     assert "less reliable" not in "".join(_prediction(gaps_page(difference_reliability=better)))
+
+
+def test_the_page_says_by_which_groups_comparisons_hold(page: Page) -> None:
+    gate = page.measure.comparability
+    assert gate is not None
+    html = page.groups().html
+    for status, said in (
+        ("comparable", "The questions are understood alike by groups of: "),
+        ("not assessed", "Whether the questions are understood alike was not tested for: "),
+    ):
+        assert (said in html) == (status in set(gate.variables["status"]))
+    assert "对题目的理解" in html
+
+
+def test_withheld_comparisons_are_not_sure(page: Page) -> None:
+    variables = page.measure.comparability.variables.assign(status="not comparable")
+    gate = dataclasses.replace(page.measure.comparability, variables=variables)
+    measure = dataclasses.replace(page.measure, comparability=gate)
+    index = page.study.build_index(measure, weights=page.index.weights, unscreened=measure.responses)
+    page = dataclasses.replace(page, measure=measure, index=index)
+    html = page.groups().html
+    assert "Differences between these groups are not shown." in html
+    assert "组间差异不予列示" in html
+    assert "differ from the other clients by more than sampling error" not in html
