@@ -1,4 +1,4 @@
-"""The command line: new, demo, check, run. Heavy imports wait until a command needs them."""
+"""The command line: new, demo, check, run, validate. Heavy imports wait until a command needs them."""
 
 from __future__ import annotations
 
@@ -116,6 +116,30 @@ def run(
     published = sum(o.published for o in outcomes)
     click.echo(f"{published} of {len(outcomes)} published")
     click.echo(str(reports / "index.html"))
+    sys.exit(ALL_PUBLISHED if published == len(outcomes) else SOME_FAILED)
+
+
+@main.command()
+@_params
+@click.option("--workers", "-w", type=click.IntRange(1, 64), default=2, show_default=True, help="Dossiers at a time.")
+@click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True,
+              help="Folder of the published pages.")  # fmt: skip
+def validate(params: tuple[Path, ...], quarters: tuple[str, ...], workers: int, reports: Path) -> None:
+    """Publish the evidence behind the measure of PARAMS: a validation dossier beside each report."""
+    from sqmodel.reporting import run as runner
+
+    tasks, _, failed = _plan(params, quarters)
+    if failed:
+        _stop(*_distinct(failed))
+    with _progress() as progress:
+        report = _reporter(progress, len(tasks))
+        outcomes = runner.run(tasks, reports, workers=workers, report=report, dossiers=True)
+    _print_failures(outcomes)
+    for outcome in outcomes:
+        if outcome.folder is not None:
+            click.echo(str(outcome.folder / "index.html"))
+    published = sum(o.published for o in outcomes)
+    click.echo(f"{published} of {len(outcomes)} published")
     sys.exit(ALL_PUBLISHED if published == len(outcomes) else SOME_FAILED)
 
 

@@ -47,7 +47,7 @@ def path_diagram(confirmation: Confirmation, group: str | None = None) -> Diagra
     place = {item: TOP + ROW * (k + 0.5) for k, item in enumerate(items)}
     centre = _centres(loadings, factors, place)
     outer = set(loadings.loc[loadings["item"].isin(factors), "factor"])
-    at = {f: OUTER_X if f in outer else FACTOR_X for f in factors}
+    at = {f: float(OUTER_X if f in outer else FACTOR_X) for f in factors}
     parts = [_arc(centre, row) for row in between.itertuples()]
     parts += [_arrow(centre, at, place, row) for row in loadings.itertuples()]
     parts += [_ellipse(name, at[name], centre[name]) for name in factors]
@@ -60,8 +60,8 @@ def path_diagram(confirmation: Confirmation, group: str | None = None) -> Diagra
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" font-size="12" '
         f'style="max-width:{WIDTH}px" font-family="system-ui, sans-serif" aria-label="{html.escape(said, quote=True)}">'
-        '<defs><marker id="sq-tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" '
-        'orient="auto-start-reverse"><path d="M0 0L8 4L0 8z" fill="currentColor"/></marker></defs>'
+        '<defs><marker id="sq-tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="9" markerHeight="9" '
+        'markerUnits="userSpaceOnUse" orient="auto-start-reverse"><path d="M0 0L8 4L0 8z" fill="currentColor"/></marker></defs>'
     )
     return Diagram(head + "".join(parts) + "</svg>")
 
@@ -80,7 +80,7 @@ def _centres(loadings: pd.DataFrame, factors: list[str], place: dict[str, float]
             out[factor] = sum(known) / len(known) if known else math.nan
     outer = set(loadings.loc[loadings["item"].isin(factors), "factor"])
     for column in (outer, set(factors) - outer):
-        lowest = TOP - ROW
+        lowest = float(TOP - ROW)
         for factor in sorted(column, key=lambda f: out[f]):
             out[factor] = lowest = max(out[factor], lowest + 2 * ROW)
     return out

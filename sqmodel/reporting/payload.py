@@ -11,9 +11,12 @@ from sqmodel.errors import InputError
 
 if TYPE_CHECKING:
     from sqmodel.reporting.page import Page
+    from sqmodel.reporting.study import Study
+    from sqmodel.survey.instrument import Instrument
 
 MIME = "application/vnd.sqmodel.results+json"
 SCHEMA = "sqmodel.results/1"
+VALIDATION_SCHEMA = "sqmodel.validation/1"
 
 
 class _Part(BaseModel):
@@ -69,6 +72,22 @@ class Results(_Part):
     results: dict[str, Any]
 
 
+class ValidationResults(_Part):
+    """Content of the results.json of a validation dossier; what could not be computed has its reason under `failed`."""
+
+    schema_: Literal["sqmodel.validation/1"] = Field(alias="schema")
+    page: PageTexts
+    business_line: str
+    quarter: str = Field(pattern=r"^\d{4}Q[1-4]$")
+    simulated: bool
+    verdict: Literal["publish", "reservations", "reject"]
+    n: int
+    study: dict[str, Any]
+    inputs: dict[str, str]
+    labels: dict[str, dict[str, Bilingual]]
+    results: dict[str, Any]
+
+
 @dataclass(frozen=True, repr=False)
 class Payload:
     """Results of a report; displays as a line, and carries the record under its own media type."""
@@ -76,7 +95,7 @@ class Payload:
     content: dict[str, Any]
 
     def __repr__(self) -> str:
-        return f"<Payload {self.content['business_line']} {self.content['quarter']}: {SCHEMA}>"
+        return f"<Payload {self.content['business_line']} {self.content['quarter']}: {self.content['schema']}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return {MIME: self.content}
@@ -108,7 +127,7 @@ def payload(page: Page) -> Payload:
         "actions": list(page.priorities.actions),
         "study": study.public(),
         "inputs": study.digests(),
-        "labels": _labels(page),
+        "labels": labels_of(instrument, study),
         "results": {
             "instrument": {"name": instrument.name, "version": instrument.version, "digest": instrument.digest},
             "ledger": encode(page.measure.ledger),
@@ -134,28 +153,29 @@ def _number(estimate: Any) -> dict[str, Any]:
     return {k: v for k, v in found.items() if k != "@"}
 
 
-def _labels(page: Page) -> dict[str, dict[str, dict[str, str]]]:
+def labels_of(instrument: Instrument, study: Study) -> dict[str, dict[str, dict[str, str]]]:
     """Names of codes, so that a reader of the record needs no questionnaire."""
-    instrument = page.measure.instrument
     named = {
         "dimensions": {d.code: d.title for d in instrument.dimensions},
         "items": {i.code: i.name for i in instrument.items},
         "groups": {g.code: g.title for g in instrument.groups},
-        "line": {page.study.business_line: page.study.title},
+        "line": {study.business_line: study.title},
     }
     return {kind: {c: {g: t[g] for g in ("zh", "en")} for c, t in texts.items()} for kind, texts in named.items()}
 
 
 def check_results(content: dict[str, Any]) -> dict[str, Any]:
-    """Check a record against the schema of results.json.
+    """Check a record against the schema of results.json, that of a page or of a dossier.
 
     Raises
     ------
     InputError
         With every place that does not fit.
     """
+    dossier = isinstance(content, dict) and content.get("schema") == VALIDATION_SCHEMA
+    schema = ValidationResults if dossier else Results
     try:
-        Results.model_validate(content)
+        schema.model_validate(content)
     except ValidationError as error:
         problems = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
         raise InputError("results.json", problems, "publish the report again with this version") from None

@@ -15,6 +15,7 @@ from sqmodel.reporting.study import Study, load_study
 from sqmodel.survey.responses import Responses
 
 NOTEBOOK = "business_line.ipynb"
+VALIDATION_NOTEBOOK = "validation.ipynb"
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 from sqmodel import errors
 from sqmodel.errors import SqmodelError
-from sqmodel.reporting.plan import Task, find_notebook
-from sqmodel.reporting.shelf import publish_page, write_index
+from sqmodel.reporting.plan import NOTEBOOK, VALIDATION_NOTEBOOK, Task, find_notebook
+from sqmodel.reporting.shelf import DOSSIER, publish_page, write_index
 
 TIMEOUT = 600
 """Seconds that one cell may take."""
@@ -48,8 +48,9 @@ def run(
     notebook: Path | None = None,
     report: Callable[[Task, str], None] = lambda task, step: None,
     failed: Mapping[str, SqmodelError] | None = None,
+    dossiers: bool = False,
 ) -> list[Outcome]:
-    """Make the reports and put them in place.
+    """Make the reports, or their validation dossiers, and put them in place.
 
     Parameters
     ----------
@@ -64,6 +65,9 @@ def run(
         Told of every step: ``execute``, ``render``, ``publish``, ``done`` or ``failed``.
     failed : mapping, optional
         Tasks that `check` found wanting: they are not run, and the index names their cause.
+    dossiers : bool
+        Make ``reports/<quarter>/<line>-validation/index.html`` of ``notebooks/validation.ipynb`` instead; pages and
+        index stay as they are.
 
     Returns
     -------
@@ -76,29 +80,39 @@ def run(
     bad = failed or {}
     found = {t.name: Outcome(t, None, "check", str(bad[t.name])) for t in tasks if t.name in bad}
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        futures = {pool.submit(_make, task, reports, notebook, report): task for task in tasks if task.name not in bad}
+        futures = {
+            pool.submit(_make, task, reports, notebook, report, dossiers): task
+            for task in tasks
+            if task.name not in bad
+        }
         for future in as_completed(futures):
             outcome = future.result()
             found[outcome.task.name] = outcome
             report(outcome.task, "done" if outcome.published else "failed")
     outcomes = [found[t.name] for t in tasks]
-    write_index(reports, {o.task.name: (o.task.study, o.step, o.cause) for o in outcomes if not o.published})
+    if not dossiers:
+        write_index(reports, {o.task.name: (o.task.study, o.step, o.cause) for o in outcomes if not o.published})
     return outcomes
 
 
-def _make(task: Task, reports: Path, notebook: Path | None, report: Callable[[Task, str], None]) -> Outcome:
+def _make(
+    task: Task, reports: Path, notebook: Path | None, report: Callable[[Task, str], None], dossier: bool = False
+) -> Outcome:
     """One report from params to page; whatever goes wrong becomes an outcome that names step and cause."""
     step = "execute"
+    name = task.study.business_line + (DOSSIER if dossier else "")
     staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=reports))
     try:
         report(task, step)
-        executed = execute(task, notebook or find_notebook(task.root), staging)
+        executed = execute(
+            task, notebook or find_notebook(task.root, VALIDATION_NOTEBOOK if dossier else NOTEBOOK), staging
+        )
         step = "render"
         report(task, step)
         page, companions, notes = render(executed)
         step = "publish"
         report(task, step)
-        folder = publish_page(reports / task.study.quarter, task.study.business_line, page, companions, staging)
+        folder = publish_page(reports / task.study.quarter, name, page, companions, staging)
         return Outcome(task, folder, notes=notes)
     except Exception as error:
         return Outcome(task, None, step, cause_of(error), traceback.format_exc())

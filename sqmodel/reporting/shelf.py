@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqmodel.errors import InputError
-from sqmodel.reporting.payload import check_results
+from sqmodel.reporting.payload import SCHEMA, check_results
 from sqmodel.reporting.publish import IndexEntry, index_page
 from sqmodel.reporting.study import Study
 from sqmodel.result import Estimate
@@ -18,6 +18,8 @@ from sqmodel.survey.instrument import Text
 
 PAGE = "index.html"
 RESULTS = "results.json"
+DOSSIER = "-validation"
+"""Follows the line in the name of a dossier's folder; no line's name holds a hyphen, and the index lists no dossier."""
 
 
 def publish_page(quarter: Path, line: str, page: str, companions: Mapping[str, bytes], staging: Path) -> Path:
@@ -58,7 +60,7 @@ def publish_page(quarter: Path, line: str, page: str, companions: Mapping[str, b
 
 
 def published(reports: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Records of all published pages, checked; and what is wrong with those that cannot be read.
+    """Records of all published pages but dossiers, checked; and what is wrong with those that cannot be read.
 
     Returns
     -------
@@ -70,6 +72,8 @@ def published(reports: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
     records, unreadable = [], {}
     for path in sorted(reports.glob(f"[0-9][0-9][0-9][0-9]Q[1-4]/*/{RESULTS}")):
         name = f"{path.parent.parent.name}/{path.parent.name}"
+        if name.endswith(DOSSIER):
+            continue
         try:
             records.append(_record(path, name))
         except InputError as error:
@@ -83,6 +87,8 @@ def _record(path: Path, name: str) -> dict[str, Any]:
         record = check_results(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, OSError, RecursionError) as error:
         raise InputError(str(path), [f"expected JSON in UTF-8, found: {error}"]) from None
+    if record["schema"] != SCHEMA:
+        raise InputError(str(path), [f"expected a record of a report ({SCHEMA}), found {record['schema']}"])
     own = f"{record['quarter']}/{record['business_line']}"
     if own != name:
         raise InputError(str(path), [f"expected the record of {name}, found the one of {own}"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from sqmodel.reporting.payload import check_results
+from sqmodel.reporting.payload import VALIDATION_SCHEMA, check_results
 from sqmodel.result import decode
 
 EPOCH = datetime.datetime(2000, 1, 1)
@@ -21,6 +21,20 @@ SHEETS = {
     "priorities": ("candidates",),
     "reliability": ("coefficients", "intervals", "items", "answers"),
     "exploration": ("suggestions", "eigenvalues", "loadings"),
+    "reading": ("changes",),
+}
+VALIDATION_SHEETS = {
+    "reliability": ("coefficients", "intervals", "items", "answers"),
+    "error": ("table",),
+    "models": ("table",),
+    "confirmation": ("parameters",),
+    "modification": ("table",),
+    "validity": ("factors", "pairs"),
+    "comparability": ("variables", "effects"),
+    "invariance_steps": ("table",),
+    "items": ("scales", "items", "parameters"),
+    "item_bias": ("table",),
+    "planning": ("rmsea", "simulation", "kinds"),
     "reading": ("changes",),
 }
 
@@ -54,7 +68,8 @@ def workbook(results: dict[str, Any]) -> bytes:
     head = book.add_format({"bold": True, "bottom": 1})
     labels = _flat(results["labels"])
     _write(book, "ledger", decode(results["results"]["ledger"]), head, labels)
-    for name, parts in SHEETS.items():
+    sheets = VALIDATION_SHEETS if results["schema"] == VALIDATION_SCHEMA else SHEETS
+    for name, parts in sheets.items():
         fields = results["results"][name]
         for part in parts:
             if fields.get(part) is not None:

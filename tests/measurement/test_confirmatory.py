@@ -497,8 +497,9 @@ def test_what_the_readme_says_of_confirmatory_models_runs() -> None:
     code = next(block for block in readme.split("```python\n") if block.startswith("fit = sq.confirm")).split("```")[0]
     frame = holzinger().assign(country=holzinger()["school"])
     names = {"sq": sq, "frame": frame, "model": MODEL}
-    exec(compile(code.replace("loadings=0.7)", "loadings=0.7, replications=5)")
-                 .replace("sq.dynamic_cutoffs(fit)", "sq.dynamic_cutoffs(fit, replications=20)"), "README", "exec"), names)  # fmt: skip
+    quick = code.replace("loadings=0.7)", "loadings=0.7, replications=5)")
+    quick = quick.replace("sq.dynamic_cutoffs(fit)", "sq.dynamic_cutoffs(fit, replications=20)")
+    exec(compile(quick, "README", "exec"), names)
     assert repr(names["fit"]).startswith("<Confirmation 6 items, 2 factors, n=301: robust CFI ")
     for estimator in ("ML", "MLR", "MLM", "ULSM", "WLSMV", "ULSMV", "DWLS", "ULS", "FIML"):
         assert estimator in readme

@@ -46,21 +46,14 @@ def simulated(n: int, p: int, K: int, seed: int) -> np.ndarray:
 
 
 def brute_loglik(x: np.ndarray, a: list[float], d: list[list[float]]) -> np.ndarray:
-    """Marginal log likelihood of each respondent, one at a time, from differences of logistic chances."""
-    nodes = [-6 + 0.2 * q for q in range(61)]
-    weights = [np.exp(-t * t / 2) for t in nodes]
-    result = []
-    for row in x:
-        total = 0.0
-        for t, w in zip(nodes, weights, strict=True):
-            product = w / sum(weights)
-            for j, answer in enumerate(row):
-                if not np.isnan(answer):
-                    above = [1.0, *(1 / (1 + np.exp(-(a[j] * t + v))) for v in d[j]), 0.0]
-                    product *= above[int(answer)] - above[int(answer) + 1]
-            total += product
-        result.append(np.log(total))
-    return np.array(result)
+    """Marginal log likelihood of each respondent from products of differences of logistic chances."""
+    nodes = np.array([-6 + 0.2 * q for q in range(61)])
+    product = np.tile(np.exp(-(nodes**2) / 2) / np.exp(-(nodes**2) / 2).sum(), (len(x), 1))
+    for slope, intercepts, answer in zip(a, d, x.T, strict=True):
+        above = np.vstack([np.ones(61), *(expit(slope * nodes + v) for v in intercepts), np.zeros(61)])
+        given = ~np.isnan(answer)
+        product[given] *= -np.diff(above, axis=0)[answer[given].astype(int)]
+    return np.log(product.sum(axis=1))
 
 
 def unpacked(vector: np.ndarray, sizes: list[int]) -> tuple[list[float], list[list[float]]]:
@@ -68,19 +61,19 @@ def unpacked(vector: np.ndarray, sizes: list[int]) -> tuple[list[float], list[li
     return [part[0] for part in parts], [list(part[1:]) for part in parts]
 
 
-SIZES = [2, 1, 3]
+SIZES = [2, 1, 3, 3]
 
 
 @pytest.fixture(scope="module")
 def small() -> tuple[np.ndarray, np.ndarray, np.ndarray, GradedResponse, np.ndarray]:
     """A small problem: distinct patterns, their counts, which rows they make, its fit and the fit as one vector."""
-    x = simulated(400, 3, 4, 5)
+    x = simulated(600, 4, 4, 5)
     x[:, 0], x[:, 1] = np.minimum(x[:, 0], 2), x[:, 1] > 1
     x[np.random.default_rng(6).random(x.shape) < 0.1] = np.nan
     x = x[~np.isnan(x).all(axis=1)]
     patterns, counts = np.unique(x, axis=0, return_counts=True, equal_nan=True)
     fit = graded_response(x)
-    vector = np.concatenate([np.r_[fit.slopes[j], fit.intercepts[j, : SIZES[j]]] for j in range(3)])
+    vector = np.concatenate([np.r_[fit.slopes[j], fit.intercepts[j, : SIZES[j]]] for j in range(len(SIZES))])
     return patterns, counts, x, fit, vector
 
 
@@ -109,7 +102,7 @@ def test_maximum_equals_direct_maximisation_of_the_brute_force_likelihood(small)
     def loss(v: np.ndarray) -> float:
         return -float(counts @ brute_loglik(patterns, *unpacked(v, SIZES))) / counts.sum()
 
-    start = np.array([1, 1, -1, 1, 0, 1, 1, 0, -1], dtype=float)
+    start = np.array([1, 1, -1, 1, 0, 1, 1, 0, -1, 1, 1, 0, -1], dtype=float)
     direct = optimize.minimize(loss, start, method="BFGS", options={"gtol": 1e-8, "xrtol": 1e-14})
     direct = optimize.minimize(loss, direct.x, method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-15})
     np.testing.assert_allclose(vector, direct.x, atol=1e-5)
@@ -117,7 +110,7 @@ def test_maximum_equals_direct_maximisation_of_the_brute_force_likelihood(small)
     assert fit.converged
     assert fit.gradient_norm < 1e-8
     assert fit.n == len(x)
-    assert np.isnan(fit.thresholds).tolist() == [[False, False, True], [False, True, True], [False] * 3]
+    assert np.isnan(fit.thresholds).tolist() == [[False, False, True], [False, True, True], [False] * 3, [False] * 3]
 
 
 def test_errors_invert_the_numerical_second_derivatives(small):
@@ -145,7 +138,7 @@ def test_weights_give_sandwich_errors(small):
     weight = rng.gamma(4, 1, len(x))
     weight /= weight.mean()
     fit = graded_response(x, weight=7 * weight)
-    vector = np.concatenate([np.r_[fit.slopes[j], fit.intercepts[j, : SIZES[j]]] for j in range(3)])
+    vector = np.concatenate([np.r_[fit.slopes[j], fit.intercepts[j, : SIZES[j]]] for j in range(len(SIZES))])
     h, rows = 1e-4, []
     for s in np.eye(len(vector)) * h:
         rows.append((brute_loglik(x, *unpacked(vector + s, SIZES)) - brute_loglik(x, *unpacked(vector - s, SIZES))) / h)
@@ -381,7 +374,8 @@ def test_scores_need_the_fitted_items_and_answers():
     with pytest.raises(ComputationError) as caught:
         expected_scores(np.full((1, 4), 9.0), fit)
     assert str(caught.value) == (
-        "expected answers that occurred when the model was fitted, found 9 in column 1; fit the model to these answers too"
+        "expected answers that occurred when the model was fitted, found 9 in column 1; "
+        "fit the model to these answers too"
     )
 
 
@@ -404,7 +398,7 @@ def test_housing_equals_polr():
     np.testing.assert_allclose(fit.errors, errors, atol=1e-6)
     np.testing.assert_allclose(np.sqrt(np.diag(fit.covariance)[6:]), [0.124847244963, 0.125471939398], atol=1e-6)
     assert fit.loglik == pytest.approx(-1739.57464953, abs=1e-7)
-    assert fit.null_loglik == pytest.approx(-1824.43881329, abs=1e-7)
+    assert fit.null_loglik == pytest.approx(-1824.43881329, abs=1e-5)  # by polr(Sat ~ 1), stopped early
     assert fit.n == 1681
     assert fit.converged
 
