@@ -61,7 +61,8 @@ def path_diagram(confirmation: Confirmation, group: str | None = None) -> Diagra
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" font-size="12" '
         f'style="max-width:{WIDTH}px" font-family="system-ui, sans-serif" aria-label="{html.escape(said, quote=True)}">'
         '<defs><marker id="sq-tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="9" markerHeight="9" '
-        'markerUnits="userSpaceOnUse" orient="auto-start-reverse"><path d="M0 0L8 4L0 8z" fill="currentColor"/></marker></defs>'
+        'markerUnits="userSpaceOnUse" orient="auto-start-reverse"><path d="M0 0L8 4L0 8z" fill="currentColor"/>'
+        "</marker></defs>"
     )
     return Diagram(head + "".join(parts) + "</svg>")
 

@@ -287,7 +287,9 @@ def _split(
         return None, None, data
     if not isinstance(by, str):
         name = getattr(by, "name", None)
-        return ("groups" if name is None else str(name)), pd.Series(np.asarray(by)), data
+        # A categorical keeps the order of its groups, which arrays do not have.
+        values = by if isinstance(by, pd.Series) else pd.Series(np.asarray(by))
+        return ("groups" if name is None else str(name)), values, data
     if isinstance(data, Responses):
         return by, data.frame[by], data
     column = next(c for c in data.columns if str(c) == by)

@@ -225,7 +225,8 @@ def _stratify(ratings: Ratings, whole: list[str], row: dict[str, float]) -> None
     x, weight = ratings.complete(whole)
     _, covariance = moments(x, weight)
     strata = [[whole.index(c) for c in members] for members in ratings.scales.values() if len(members) > 1]
-    row["stratified_alpha"] = formulas.stratified_alpha(covariance, strata)
+    if strata:  # dimensions of one item each have no reliability to add up
+        row["stratified_alpha"] = formulas.stratified_alpha(covariance, strata)
 
 
 def _hierarchy(

@@ -77,8 +77,9 @@ def assess_validity(
     Composite reliability is omega of the dimension's items in the whole model, with their observed variance below
     (McDonald 1999; semTools' ``compRelSEM``), for ordered answers Green & Yang's (2009) of the answers' sum; AVE by
     Fornell & Larcker (1981). HTMT is the ratio of mean absolute correlations (Henseler, Ringle & Sarstedt 2015), HTMT2
-    of geometric means (Roemer, Schuberth & Henseler 2021). A pair is *the same* where the whole interval of the latent correlation lies above `cutoff` or the merged model fits no
-    worse; *distinct* where the intervals of the latent correlation and of HTMT lie below it (Ronkko & Cho 2022);
+    of geometric means (Roemer, Schuberth & Henseler 2021). A pair is *the same* where the whole interval of the latent
+    correlation lies above `cutoff` or the merged model fits no worse; *distinct* where the intervals of the latent
+    correlation and of HTMT lie below it (Ronkko & Cho 2022);
     *doubtful* otherwise.
 
     Parameters

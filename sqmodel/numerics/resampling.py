@@ -198,6 +198,9 @@ def bootstrap_totals(
     pivots[:, se == 0] = np.nan
     tail = (1 - level) / 2
     method = "studentised bootstrap" if studentise else "basic bootstrap"
+    # Where most draws hold no variation, as when one respondent alone differs, the draws have no quantiles either.
+    scarce = (2 * np.isfinite(pivots).sum(axis=0) < draws) & (se > 0)
+    degrees = np.where(scarce, np.minimum(degrees, SMALLEST_STUDENTISED - 2), degrees)
     few = degrees < SMALLEST_STUDENTISED - 1
     critical = stats.t.ppf(1 - tail, np.maximum(degrees, 1))
     lower, upper = _quantiles(np.where(few, 0.0, pivots), (tail, 1 - tail))

@@ -73,6 +73,16 @@ def test_interval_is_that_of_the_kernel_with_the_same_seed() -> None:
     np.testing.assert_allclose(table[["low", "high"]], np.column_stack([kernel.low, kernel.high]))
 
 
+def test_an_answer_that_only_one_respondent_gave_has_an_interval() -> None:
+    """Most resamples then hold no variation: Student's t takes the place of the draws' quantiles."""
+    ratings = np.full((20, 6), 2.0)
+    ratings[12, 0] = 1
+    frame = pd.DataFrame(ratings, columns=ITEMS).assign(respondent=[str(i) for i in range(20)])
+    index = build_index(qualify(Responses(bare(), frame)), minimum_n=5, draws=30, rng=5)
+    assert 0 <= index.overall.low < index.overall.value < index.overall.high <= 100
+    assert index.overall.method == "linearised standard error, Student's t"
+
+
 @settings(max_examples=25, deadline=None)
 @given(hnp.arrays(float, st.tuples(st.integers(5, 25), st.just(6)), elements=st.integers(1, 7)), st.integers(0, 99))
 def test_index_and_bounds_stay_within_0_and_100(ratings: np.ndarray, seed: int) -> None:
