@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sqmodel.measurement.measure import load_criteria
 from sqmodel.measurement.reliability import TOTAL, Reliability
-from sqmodel.reporting.blocks import Block, Cell, badge, both, details, paragraph, table
+from sqmodel.reporting.blocks import Block, Cell, badge, both, details, paragraph
 from sqmodel.reporting.dossier_parts import captioned, column, failure, name_of, notes, right, with_bounds
-from sqmodel.reporting.evidence import LEDGER_TONES, LEDGER_WORDS, VERSIONS
-from sqmodel.reporting.opening import MOST_REASONS, TONES, ledger_number, reason, scope
+from sqmodel.reporting.evidence import LEDGER_WORDS, VERSIONS, ledger
+from sqmodel.reporting.opening import TONES, why
 from sqmodel.reporting.validation import Failed, answered, complete
 from sqmodel.reporting.words import MINUS, coefficient, listed, number, percent, plain, say
 from sqmodel.survey.instrument import Text
@@ -47,8 +46,8 @@ def headline(dossier: Dossier) -> Block:
     middle = f"<div><p>{both(_questionnaire(dossier))}</p><p>{verdict}</p></div>"
     checks = f'<div class="int">{both(say("dossier_counts", **counts))}</div>'
     parts.append(f'<div class="head">{left}{middle}{checks}</div>')
-    parts.append(paragraph(_why(dossier), "say"))
-    parts.append(details(say("dossier_ledger"), _ledger(dossier)))
+    parts.append(paragraph(why(dossier.measure), "say"))
+    parts.append(details(say("dossier_ledger"), ledger(dossier.measure)))
     return Block("".join(parts), "headline")
 
 
@@ -57,43 +56,6 @@ def _questionnaire(dossier: Dossier) -> Text:
     instrument = dossier.instrument
     own = {"name": instrument.name, "version": instrument.version, "items": str(len(dossier.items))}
     return say("dossier_instrument", title=instrument.title, dimensions=len(instrument.dimensions), **own)
-
-
-def _why(dossier: Dossier) -> Text:
-    measure = dossier.measure
-    if measure.verdict == "publish":
-        return say("verdict_publish_why")
-    rows = measure.problems
-    if measure.verdict == "reject":
-        rows = rows[rows["required"] & (rows["verdict"] == "failed")]
-    reasons = [reason(measure, {str(k): v for k, v in row.items()}) for row in rows.to_dict("records")]
-    shown, more = listed(reasons[:MOST_REASONS]), len(reasons) - MOST_REASONS
-    if more > 0:
-        shown = Text(zh=f"{shown['zh']}等 {len(reasons)} 项", en=f"{shown['en']} and {more} more")
-    return say(f"verdict_{measure.verdict}_why", reasons=shown)
-
-
-def _ledger(dossier: Dossier) -> str:
-    criteria, measure = load_criteria(), dossier.measure
-    headers = [say(k) for k in ("col_evidence", "col_scope", "col_value", "col_criterion", "col_verdict", "col_source")]
-    rows = []
-    for row in measure.ledger.to_dict("records"):
-        name, verdict = str(row["criterion"]), str(row["verdict"])
-        bound = "≥ " if row["direction"] == "at_least" else "≤ "
-        value = "–" if math.isnan(row["value"]) else ledger_number(name, row["value"])
-        if not math.isnan(row["low"]):
-            value += f" [{coefficient(row['low'])}, {coefficient(row['high'])}]"
-        rows.append(
-            [
-                Cell(Text(**criteria[name]["title"])),
-                Cell(scope(measure, str(row["scope"])) or say("all_items")),
-                right(value),
-                right(bound + ledger_number(name, row["threshold"])),
-                Cell(say(f"verdict_{LEDGER_WORDS[verdict]}"), tone=LEDGER_TONES[verdict]),
-                Cell(plain(row["source"])),
-            ]
-        )
-    return table(headers, rows)
 
 
 def quality(dossier: Dossier) -> Block:

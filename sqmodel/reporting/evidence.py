@@ -16,6 +16,7 @@ from sqmodel.reporting.words import coefficient, interval, number, percent, plai
 from sqmodel.survey.instrument import Instrument, Text
 
 if TYPE_CHECKING:
+    from sqmodel.measurement.measure import Measure
     from sqmodel.reporting.page import Page
 
 LEDGER_TONES = {"met": "ok", "doubtful": "warn", "failed": "bad", "not assessed": "warn"}
@@ -28,38 +29,39 @@ def trust(page: Page) -> Block:
     counts = page.measure.ledger["verdict"].value_counts()
     numbers = {LEDGER_WORDS[v]: str(int(counts.get(v, 0))) for v in LEDGER_WORDS}
     verdict = badge(say(f"verdict_{page.measure.verdict}"), TONES[page.measure.verdict])
-    parts = [f'<p class="say">{verdict} {both(say("trust_say", **numbers))}</p>', _ledger(page)]
+    parts = [f'<p class="say">{verdict} {both(say("trust_say", **numbers))}</p>', ledger(page.measure)]
     parts.append(f"<h3>{both(say('trust_reliability'))}</h3>{_reliability(page)}")
     parts.append(_scree(page))
     return Block("".join(parts), "trust")
 
 
-def _ledger(page: Page) -> str:
+def ledger(measure: Measure) -> str:
+    """Every criterion with its value, threshold and verdict; the sources of the thresholds a click away."""
     criteria = load_criteria()
     headers = [say(k) for k in ("col_evidence", "col_scope", "col_value", "col_criterion", "col_verdict")]
     rows = []
-    for row in page.measure.ledger.to_dict("records"):
+    for row in measure.ledger.to_dict("records"):
         name = str(row["criterion"])
         value = "–" if math.isnan(row["value"]) else ledger_number(name, row["value"])
         if not math.isnan(row["low"]):
-            value += f" [{coefficient(row['low'])}, {coefficient(row['high'])}]"
+            value += f" [{ledger_number(name, row['low'])}, {ledger_number(name, row['high'])}]"
         bound = "≥ " if row["direction"] == "at_least" else "≤ "
         rows.append(
             [
                 Cell(Text(**criteria[name]["title"])),
-                Cell(scope(page.measure, str(row["scope"])) or say("all_items")),
+                Cell(scope(measure, str(row["scope"])) or say("all_items")),
                 Cell(plain(value), right=True),
                 Cell(plain(bound + ledger_number(name, row["threshold"])), right=True),
                 Cell(say(f"verdict_{LEDGER_WORDS[row['verdict']]}"), tone=LEDGER_TONES[row["verdict"]]),
             ]
         )
-    return table(headers, rows) + details(say("col_source"), _sources(page))
+    return table(headers, rows) + details(say("col_source"), _sources(measure))
 
 
-def _sources(page: Page) -> str:
+def _sources(measure: Measure) -> str:
     """Where each threshold comes from."""
     criteria = load_criteria()
-    found = page.measure.ledger.drop_duplicates("criterion")
+    found = measure.ledger.drop_duplicates("criterion")
     rows = [
         [Cell(Text(**criteria[str(name)]["title"])), Cell(plain(source))]
         for name, source in zip(found["criterion"], found["source"], strict=True)

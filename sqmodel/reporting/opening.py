@@ -71,7 +71,7 @@ def headline(page: Page) -> Block:
     verdict = badge(say(f"verdict_{page.measure.verdict}"), TONES[page.measure.verdict])
     middle = f'<div><p class="chg">{both(_change(page))}</p><p>{verdict}</p></div>'
     parts.append(f'<div class="head">{left}{middle}{_spark(page)}</div>')
-    parts.append(paragraph(_why(page.measure), "say"))
+    parts.append(paragraph(why(page.measure), "say"))
     if index.accepted:
         parts.append(paragraph(say("accepted", reason=index.accepted), "note"))
     return Block("".join(parts), "headline")
@@ -96,7 +96,8 @@ def _change(page: Page) -> Text:
     return say(key, quarter=since, change=signed(change.value), level=level, interval=bounds)
 
 
-def _why(measure: Measure) -> Text:
+def why(measure: Measure) -> Text:
+    """The reasons of the verdict, the gravest first."""
     if measure.verdict == "publish":
         return say("verdict_publish_why")
     rows = measure.problems.to_dict("records")
@@ -138,7 +139,9 @@ def scope(measure: Measure, code: str) -> Text | None:
 
 
 SHARES = {"missing", "careless", "floor_ceiling"}
-COUNTS = {"sample_size", "dimensionality"}
+COUNTS = {"sample_size", "dimensionality", "proper"}
+FIT = {"cfi", "rmsea", "srmr", "invariance"}
+"""Conventions for these differ in the third digit."""
 
 
 def ledger_number(criterion: str, value: float) -> str:
@@ -151,7 +154,7 @@ def ledger_number(criterion: str, value: float) -> str:
         return number(value, 1)
     if criterion == "bartlett" and 0 <= value < 0.001:
         return "< .001"
-    return coefficient(value)
+    return coefficient(value, 3 if criterion in FIT else 2)
 
 
 def actions(page: Page) -> Block:
