@@ -41,6 +41,8 @@ x4 ~ m*1"""
 BY_GROUP = "visual =~ x1 + c(a,a)*x2 + c(b1,b2)*x3\ntextual =~ x4 + x5 + c(1,NA)*x6\nspeed =~ x7 + x8 + x9"
 BIFACTOR = "g =~ x1+x2+x3+x4+x5+x6+x7+x8+x9\nt =~ x4+x5+x6\ns =~ x7+x8+x9"
 
+HEYWOOD = BIFACTOR.replace("t =~", "v =~ x1+x2+x3\nt =~")
+
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mlm": ("complete", MODEL, {"estimator": "MLM"}),
     "ulsm": ("complete", MODEL, {"estimator": "ULSM"}),
@@ -55,6 +57,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "second_order": ("complete", SECOND_ORDER, {"estimator": "ML"}),
     "second_order_restricted": ("complete", MODEL + "\ng =~ a*visual + a*textual + speed", {"estimator": "ML"}),
     "bifactor": ("complete", BIFACTOR, {"estimator": "ML", "orthogonal": True, "std_lv": True}),
+    "bounded": (
+        "complete",
+        HEYWOOD,
+        {"estimator": "ML", "orthogonal": True, "std_lv": True, "bounds": True},
+    ),
     "syntax": ("complete", SYNTAX, {"estimator": "ML"}),
     "labels_by_group": ("complete", BY_GROUP, {"estimator": "ML", "group": "school"}),
     "three_groups": ("complete", MODEL, {"group": "third", "group_equal": ["loadings", "intercepts"]}),
@@ -271,9 +278,8 @@ def test_a_result_survives_json_but_for_its_matrices() -> None:
 
 
 def test_bounds_keep_variances_from_being_negative() -> None:
-    heywood = BIFACTOR.replace("t =~", "v =~ x1+x2+x3\nt =~")
     with pytest.warns(ImproperSolutionWarning, match="the variance of x1 is on its bound"):
-        result = confirm(holzinger(), heywood, estimator="ML", orthogonal=True, std_lv=True, bounds=True)
+        result = confirm(holzinger(), HEYWOOD, estimator="ML", orthogonal=True, std_lv=True, bounds=True)
     own = result.parameters
     variances = own.loc[(own["op"] == "~~") & (own["lhs"] == own["rhs"]), "est"]
     assert variances.min() >= 0
@@ -479,7 +485,7 @@ def test_the_path_diagram_shows_every_loading_and_correlation() -> None:
 
 def test_the_bifactor_heywood_case_of_holzinger_and_swineford() -> None:
     with pytest.warns(ImproperSolutionWarning):
-        found = confirm(holzinger(), BIFACTOR.replace("t =~", "v =~ x1+x2+x3\nt =~"), estimator="ML", orthogonal=True,
+        found = confirm(holzinger(), HEYWOOD, estimator="ML", orthogonal=True,
                         std_lv=True)  # fmt: skip
     assert (found.fit["chisq"], found.fit["df"]) == pytest.approx((34.880, 18), abs=5e-4)
     assert (found.fit["cfi"], found.fit["rmsea"]) == pytest.approx((0.981, 0.056), abs=5e-4)

@@ -77,21 +77,25 @@ def small() -> tuple[np.ndarray, np.ndarray, np.ndarray, GradedResponse, np.ndar
     return patterns, counts, x, fit, vector
 
 
+LTM = {"loglik": -2466.653, "slopes": [0.8254, 0.7229, 0.8905, 0.6886, 0.6575]}
+"""R: summary(ltm::ltm(LSAT ~ z1)), 21 Gauss-Hermite nodes, stopped at a largest gradient of .024."""
+MIRT = {"loglik": -2658.805, "slopes": [0.988, 1.081, 1.706, 0.765, 0.736]}
+"""R: mirt 1.45.5, coef(mirt(expand.table(LSAT7), 1)), converged within 1e-4."""
+
+
 def test_law_school_section_6_equals_ltm():
-    """R: summary(ltm::ltm(LSAT ~ z1)), 21 Gauss-Hermite nodes, stopped at a largest gradient of .024."""
     fit = graded_response(expanded(LSAT6))
-    assert fit.loglik == pytest.approx(-2466.653, abs=6e-4)
-    np.testing.assert_allclose(fit.slopes, [0.8254, 0.7229, 0.8905, 0.6886, 0.6575], atol=1e-3)
+    assert fit.loglik == pytest.approx(LTM["loglik"], abs=6e-4)
+    np.testing.assert_allclose(fit.slopes, LTM["slopes"], atol=1e-3)
     np.testing.assert_allclose(fit.thresholds[:, 0], [-3.3597, -1.3696, -0.2799, -1.8659, -3.1236], atol=3e-3)
     np.testing.assert_allclose(fit.slope_errors, [0.2581, 0.1867, 0.2326, 0.1852, 0.2100], atol=3e-4)
     np.testing.assert_allclose(fit.threshold_errors[:, 0], [0.8669, 0.3073, 0.0997, 0.4341, 0.8700], atol=2e-3)
 
 
 def test_law_school_section_7_equals_mirt():
-    """R: mirt 1.45.5, coef(mirt(expand.table(LSAT7), 1)), converged within 1e-4."""
     fit = graded_response(expanded(LSAT7))
-    assert fit.loglik == pytest.approx(-2658.805, abs=6e-4)
-    np.testing.assert_allclose(fit.slopes, [0.988, 1.081, 1.706, 0.765, 0.736], atol=2e-3)
+    assert fit.loglik == pytest.approx(MIRT["loglik"], abs=6e-4)
+    np.testing.assert_allclose(fit.slopes, MIRT["slopes"], atol=2e-3)
     np.testing.assert_allclose(fit.intercepts[:, 0], [1.856, 0.808, 1.804, 0.486, 1.855], atol=2e-3)
     assert (fit.n, fit.patterns) == (1000, 32)
 
@@ -386,13 +390,18 @@ HOUSING = [21, 21, 28, 34, 22, 36, 10, 11, 36, 61, 23, 17, 43, 35, 40, 26, 18, 5
            10, 22, 24, 7, 10, 21, 57, 23, 13, 31, 21, 13, 5, 6, 13]  # fmt: skip
 
 
-def test_housing_equals_polr():
+def housing():
     """R: MASS::polr(Sat ~ Infl + Type + Cont, weights=Freq, data=housing, Hess=TRUE, control=list(reltol=1e-16))."""
     contact, kind, influence, satisfaction = np.indices((2, 4, 3, 3)).reshape(4, -1)
     x = np.column_stack([influence == 1, influence == 2, kind == 1, kind == 2, kind == 3, contact == 1])
     fit = proportional_odds(satisfaction, x, weight=HOUSING)
     coefficients = [0.566393739966, 1.288819101179, -0.572350003906, -0.366186373198, -1.091014660722, 0.360284009630]
     errors = [0.104652784360, 0.127156147555, 0.119238011851, 0.155173336319, 0.151486022476, 0.095535797705]
+    return fit, coefficients, errors
+
+
+def test_housing_equals_polr():
+    fit, coefficients, errors = housing()
     np.testing.assert_allclose(fit.coefficients, coefficients, atol=1e-6)
     np.testing.assert_allclose(fit.cuts, [-0.496135132849, 0.690708258050], atol=1e-6)
     np.testing.assert_allclose(fit.errors, errors, atol=1e-6)

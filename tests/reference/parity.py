@@ -22,10 +22,13 @@ import pandas as pd
 
 import sqmodel as sq
 from sqmodel.measurement.nested import difference_test
+from sqmodel.numerics.irt import graded_response
 from sqmodel.numerics.polychoric import codes_of, polychoric, polyserial
 from sqmodel.numerics.sem.power import rmsea_power, rmsea_sample_size
 from tests import oracles
 from tests.measurement import test_confirmatory as cases
+from tests.measurement import test_cutoffs as published
+from tests.numerics import test_irt as irt
 from tests.reference import surveys
 
 TABLE = Path(sq.__file__).parent / "measurement" / "parity.json"
@@ -200,7 +203,33 @@ def planning() -> Iterator[Compared]:
         yield Compared("planning", "-", quantity, float(ours), float(theirs), 1e-6, True, SEMTOOLS)
 
 
-PARTS = (confirmatory, models, invariance, validity, correlations, scores, planning)
+def item_models() -> Iterator[Compared]:
+    """The graded response model and ordinal regression, with what ltm, mirt and MASS say of well-known tables."""
+    for name, counts, expected, source in (("LSAT section 6", irt.LSAT6, irt.LTM, "ltm"),
+                                           ("LSAT section 7", irt.LSAT7, irt.MIRT, "mirt 1.45.5")):  # fmt: skip
+        found = graded_response(irt.expanded(counts))
+        yield Compared(
+            "graded response model", name, "log likelihood", found.loglik, expected["loglik"], 6e-4, False, source
+        )
+        for ours, theirs in zip(found.slopes, expected["slopes"], strict=True):
+            yield Compared("graded response model", name, "slopes", ours, theirs, 2e-3, False, source)
+    found_fit, coefficients, errors = irt.housing()
+    for quantity, ours, theirs in (("coefficients", found_fit.coefficients, coefficients),
+                                   ("standard errors", found_fit.errors, errors)):  # fmt: skip
+        for a, b in zip(ours, theirs, strict=True):
+            yield Compared("ordinal regression (DIF)", "housing", quantity, a, b, 1e-6, False, "MASS::polr")
+
+
+def cutoffs() -> Iterator[Compared]:
+    """Dynamic cutoffs of the tutorial by Wolf and McNeish: simulations on both sides, so to the third digit."""
+    found = sq.dynamic_cutoffs(published.fitted(published.EXTRAVERSION, 1222), replications=250)
+    for a, b in zip(found.cutoffs["cutoff"], published.TUTORIAL, strict=True):
+        yield Compared(
+            "dynamic fit cutoffs", "one factor, n = 1222", "SRMR, RMSEA, CFI", a, b, 3.5e-3, False, "dynamic"
+        )
+
+
+PARTS = (confirmatory, models, invariance, validity, correlations, scores, planning, item_models, cutoffs)
 
 EXPLAINED = [
     {

@@ -48,6 +48,8 @@ fits <- list(
   second_order = quietly(paste0(model, "\ng =~ visual + textual + speed"), hs),
   second_order_restricted = quietly(paste0(model, "\ng =~ a*visual + a*textual + speed"), hs),
   bifactor = quietly("g =~ x1+x2+x3+x4+x5+x6+x7+x8+x9\nt =~ x4+x5+x6\ns =~ x7+x8+x9", hs, orthogonal = TRUE, std.lv = TRUE),
+  bounded = suppressWarnings(cfa("g =~ x1+x2+x3+x4+x5+x6+x7+x8+x9\nv =~ x1+x2+x3\nt =~ x4+x5+x6\ns =~ x7+x8+x9", hs,
+                                 orthogonal = TRUE, std.lv = TRUE, bounds = "pos.var")),
   syntax = quietly("visual =~ NA*x1 + a*x2 + a*x3 + x9\ntextual =~ x4 + 1.1*x5 + start(0.9)*x6\nspeed =~ x7 + x8 + x9
     visual ~~ 1*visual\nx7 ~~ x8\nvisual ~~ 0*speed\nx1 + x2 ~ 1\nx3 ~ m*1\nx4 ~ m*1", hs),
   labels_by_group = quietly("visual =~ x1 + c(a,a)*x2 + c(b1,b2)*x3\ntextual =~ x4 + x5 + c(1,NA)*x6\nspeed =~ x7 + x8 + x9",
