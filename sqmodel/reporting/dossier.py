@@ -102,7 +102,9 @@ class Dossier:
     @cached_property
     def models(self) -> validation.Models | Failed:
         """Rival models."""
-        return attempt(validation.compare_models, self.current, self.model, level=self.study.level)
+        return attempt(
+            validation.compare_models, self.current, self.model, level=self.study.level, seed=self.study.seed
+        )
 
     @property
     def confirmation(self) -> Confirmation | Failed:

@@ -48,7 +48,13 @@ def structure(dossier: Dossier) -> Block:
     models = dossier.models
     if isinstance(models, Failed):
         return Block(singles(dossier) + failure(models), "structure")
-    parts = [_fit(models), paragraph(_findings(dossier, models)), singles(dossier), _models(dossier, models)]
+    parts = [
+        _fit(models),
+        paragraph(_findings(dossier, models)),
+        singles(dossier),
+        _models(dossier, models),
+        _cutoffs(models),
+    ]
     parts += [failure(fit, model_title(dossier, code)) for code, fit in models.fits.items() if isinstance(fit, Failed)]
     if isinstance(models.main, Confirmation):
         parts += [_loadings(dossier, models.main), _modification(dossier, models.main), notes(models.main.notes)]
@@ -75,6 +81,20 @@ def _fit(models: Models) -> str:
     rmsea = with_bounds(row["rmsea"], row["rmsea_low"], row["rmsea_high"], thousandth)
     values = {"cfi": thousandth(row["cfi"]), "rmsea": rmsea, "srmr": thousandth(row["srmr"])}
     return paragraph(say("dossier_models_say", n=number(row["n"], 0), **values), "say")
+
+
+def _cutoffs(models: Models) -> str:
+    """Cutoffs for this very model and sample beside the conventions of the ledger."""
+    found = models.cutoffs
+    if isinstance(found, Failed):
+        return paragraph(say("dossier_cutoffs_none", reason=found.reason), "mute")
+    headers = [say(k) for k in ("dossier_col_level", "dossier_col_srmr", "dossier_col_rmsea", "dossier_col_cfi")]
+    wide = found.cutoffs.pivot_table(index="level", columns="index", values="cutoff", dropna=False)
+    rows = [
+        [Cell(plain(str(level))), *(right(thousandth(row[k])) for k in ("srmr", "rmsea", "cfi"))]
+        for level, row in wide.iterrows()
+    ]
+    return headed("dossier_cutoffs_head", captioned(headers, rows, say("dossier_cutoffs_note")))
 
 
 def _findings(dossier: Dossier, models: Models) -> Text:

@@ -17,6 +17,7 @@ import pandas as pd
 from sqmodel.errors import ComputationError, SqmodelError
 from sqmodel.measurement.comparability import SMALLEST_GROUP, Comparability
 from sqmodel.measurement.confirmatory import Confirmation, confirm, gather, parsed
+from sqmodel.measurement.cutoffs import Cutoffs, dynamic_cutoffs
 from sqmodel.measurement.invariance import Invariance, compare_groups
 from sqmodel.measurement.items import ItemScreening, screen_items
 from sqmodel.measurement.planning import SamplePlan, plan_sample
@@ -26,6 +27,8 @@ from sqmodel.survey.instrument import Instrument
 from sqmodel.survey.responses import Responses
 
 T = TypeVar("T")
+CUTOFF_REPLICATIONS = 100
+"""Simulated samples a level: a cutoff's Monte Carlo error is then about .002."""
 Model = Mapping[str, Sequence[str]]
 
 MODELS = ["n", "chisq", "df", "pvalue", "cfi", "tli", "rmsea", "rmsea_low", "rmsea_high", "srmr", "aic", "bic",
@@ -67,10 +70,13 @@ class Models:
     table : DataFrame
         A row a model. Chi-square is scaled where there is a scaled one; cfi, tli and rmsea (90 % interval) are robust
         where there are robust ones, else scaled: `variant` says which.
+    cutoffs : Cutoffs or Failed
+        What the indices would be, were this very model wrong in stated ways (McNeish & Wolf).
     """
 
     fits: dict[str, Confirmation | Failed]
     table: pd.DataFrame = field(repr=False)
+    cutoffs: Cutoffs | Failed = field(repr=False)
 
     @property
     def main(self) -> Confirmation | Failed:
@@ -92,7 +98,7 @@ def dimension_model(instrument: Instrument, items: Sequence[str]) -> tuple[dict[
     return {c: m for c, m in own.items() if len(m) > 1}, [c for c, m in own.items() if len(m) == 1]
 
 
-def compare_models(responses: Responses, model: Model, *, level: float) -> Models:
+def compare_models(responses: Responses, model: Model, *, level: float, seed: int = 0) -> Models:
     """The questionnaire's dimensions against other structures, on the respondents who answered all their items.
 
     Raises
@@ -107,7 +113,17 @@ def compare_models(responses: Responses, model: Model, *, level: float) -> Model
         code: attempt(confirm, gathered, text, level=level, **options)
         for code, (text, options) in rivals(responses.instrument, model).items()
     }
-    return Models(fits, pd.DataFrame({code: model_row(fit) for code, fit in fits.items()}).T[MODELS])
+    main = fits.get("correlated", fits["one"])
+    cutoffs = attempt(_cutoffs, main, seed=seed)
+    return Models(fits, pd.DataFrame({code: model_row(fit) for code, fit in fits.items()}).T[MODELS], cutoffs)
+
+
+def _cutoffs(fit: Confirmation | Failed, *, seed: int) -> Cutoffs:
+    if isinstance(fit, Failed):
+        raise ComputationError(fit.reason)
+    if not (fit.converged and fit.identified and fit.proper):
+        raise ComputationError("expected a proper solution to simulate from, found one that is not")
+    return dynamic_cutoffs(fit, replications=CUTOFF_REPLICATIONS, rng=seed)
 
 
 def rivals(instrument: Instrument, model: Model) -> dict[str, tuple[str, dict[str, bool]]]:

@@ -271,3 +271,15 @@ def test_validate_stops_on_bad_params(tmp_path: Path, monkeypatch: pytest.Monkey
     result = CliRunner().invoke(main, ["validate"])
     assert result.exit_code == 2
     assert "expected params/*.yaml here, found none" in result.stderr
+
+
+def test_the_models_own_cutoffs_stand_beside_the_conventions(dossier: Dossier) -> None:
+    models = dossier.models
+    assert not isinstance(models, Failed)
+    assert not isinstance(models.cutoffs, Failed)
+    html = dossier.structure().html
+    assert "Cutoffs for this model and sample" in html
+    assert "本模型与样本的拟合临界值" in html
+    first = models.cutoffs.cutoffs.iloc[0]
+    assert (first["level"], first["index"]) == (1, "srmr")
+    assert f"{first['cutoff']:.3f}".removeprefix("0") in html
