@@ -123,6 +123,13 @@ def invariance() -> Iterator[Compared]:
                     given = {"chisq.scaled" if suffix else "chisq": step["chisq"], "df": step["df"]}
                     given |= {f"cfi{suffix}": step["cfi"], f"rmsea{suffix}": step["rmsea"], "srmr": step["srmr"]}
                     yield from _fit(subject, f"{name} by {by}", given, {k: fit.get(k) for k in given})
+                means = {(r.factor, r.group): r for r in found.latent_means.itertuples()}
+                for row in expected[estimator].get("scalar", {}).get("latent_means", []):
+                    mine = means.get((row["lhs"], found.settings["groups"][row["group"] - 1]))
+                    if mine is not None:
+                        data = f"{name} by {by}"
+                        yield Compared(subject, data, "latent means", mine.est, row["est"], 1e-4, False, LAVAAN)
+                        yield Compared(subject, data, "standard errors", mine.se, row["se"], 1e-3, True, LAVAAN)
                 for step, row in zip(found.steps.to_dict("records"), expected[estimator].get("lrt", []), strict=False):
                     if row["Chisq diff"] is not None and row["Chisq diff"] > 0:
                         yield Compared(subject, f"{name} by {by}", "difference tests", step["chisq_difference"],
