@@ -2,8 +2,8 @@
 
 Nine items of three correlated factors, n = 300: normal answers by ML and MLR, five ordered categories by WLSMV. In each
 of the replications every loading and every correlation of factors has its interval, and so have composite
-reliability, AVE, HTMT and HTMT2; the coverage of each kind must lie within 93 and 97 %. The test of the right model must
-reject it in about 5 % of the replications.
+reliability, AVE, HTMT and HTMT2; the coverage of each kind must lie within 93 and 97 %. The test of the right model
+must reject it in about 5 % of the replications.
 """
 
 from __future__ import annotations
