@@ -32,6 +32,7 @@ _HOME = {
     "compare_groups": "measurement.invariance",
     "plan_sample": "measurement.planning",
     "dynamic_cutoffs": "measurement.cutoffs",
+    "correlate_ordered": "measurement.ordered",
     "align": "measurement.alignment",
     "assess_comparability": "measurement.comparability",
     "assess_validity": "measurement.validity",

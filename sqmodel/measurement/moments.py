@@ -216,6 +216,18 @@ class Source:
             groups[str(label)] = GroupMoments(sample.n, sample.cov, sample.mean)
         return replace(out, groups=groups, answers=answers)
 
+    def complete(self) -> Answers:
+        """Of those who answered every item, over all groups.
+
+        Raises
+        ------
+        ComputationError
+            Constant items, or fewer respondents than items.
+        """
+        self.kept = ~np.isnan(self.x).any(axis=1)
+        self._check([""], [self.kept])
+        return self._answers(self.kept)
+
     def _answers(self, mask: npt.NDArray[np.bool_]) -> Answers:
         weight = None
         if self.weight is not None:

@@ -16,8 +16,9 @@ Ints = npt.NDArray[np.intp]
 Codes = npt.NDArray[np.uint8]
 """Item by item: a row an item, a column a respondent, so that all answers to an item lie side by side."""
 
-LARGEST = 0.9999
-"""Correlations are kept inside this bound; a pair that reaches it is reported in `Polychoric.at_bound`."""
+LARGEST, _NEARLY = 0.9999, 0.995
+"""Correlations are kept inside this bound; a pair that reaches it, or whose likelihood is flat on the way there, is
+reported in `Polychoric.at_bound`."""
 _SMALLEST = float(np.sqrt(np.finfo(float).eps))
 """Cell probabilities below this count as this in a denominator, as in lavaan."""
 _ROWS = 8192
@@ -36,7 +37,7 @@ class Polychoric(NamedTuple):
     empty_cells : integer array, p x p
         Empty cells of each pair's table.
     at_bound : integer array, k x 2
-        Pairs whose correlation reached the bound: their table is perfectly ordered.
+        Pairs whose correlation reached the bound: their table is (nearly) perfectly ordered.
     n : float
         Respondents (sum of weights).
     acov : array, (t + p(p-1)/2) squared, or None
@@ -187,6 +188,7 @@ def _correlations(tables: _Tables, tolerance: float, max_iter: int) -> tuple[Flo
     n = counts.sum(axis=(1, 2))
     rho = _start(tables, counts, n)
     todo = np.arange(len(rho))
+    before, perfect = np.zeros(len(rho)), np.zeros(len(rho), dtype=bool)
     for _ in range(max_iter):
         probability, density = _cells(tables, rho[todo], todo)
         share = counts[todo] / n[todo, None, None]
@@ -197,12 +199,20 @@ def _correlations(tables: _Tables, tolerance: float, max_iter: int) -> tuple[Flo
         step = score / np.maximum(information, 1e-12)
         # Never more than half the way to the bound: near it the information rises steeply.
         room = np.where(step > 0, LARGEST - rho[todo], rho[todo] + LARGEST)
-        moved = rho[todo] + np.clip(step, -room / 2, room / 2)
-        change = np.abs(moved - rho[todo])
+        step = np.clip(step, -room / 2, room / 2)
+        # Steps that turn back without shrinking would go on for ever between two points.
+        turns = (step * before[todo] < 0) & (np.abs(step) > 0.5 * np.abs(before[todo]))
+        step = np.where(turns, -0.5 * before[todo], step)
+        before[todo] = step
+        moved = rho[todo] + step
+        change = np.abs(step)
         rho[todo] = moved
-        todo = todo[(change > tolerance) & (LARGEST - np.abs(moved) > 1e-6)]
+        # Nearly perfect order: the likelihood is flat up to the bound, and no step gains anything.
+        flat = (np.abs(moved) > _NEARLY) & (n[todo] * np.abs(score * step) < 1e-6)
+        perfect[todo] = flat | (LARGEST - np.abs(moved) <= 1e-6)
+        todo = todo[(change > tolerance) & ~perfect[todo]]
         if not len(todo):
-            return rho, LARGEST - np.abs(rho) <= 1e-6
+            return rho, perfect
     pairs = ", ".join(f"items {tables.first[k]} and {tables.second[k]}" for k in todo[:5])
     raise ComputationError(
         f"expected the polychoric correlations to settle within {max_iter} steps, found that those of {pairs} did not; "

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from sqmodel.errors import (
     ComputationError,
+    ConvergenceWarning,
     IdentificationWarning,
     ImproperSolutionWarning,
     InputError,
+    SqmodelWarning,
 )
 from sqmodel.measurement.confirmatory import Confirmation, confirm
 from sqmodel.measurement.invariance import compare_groups
@@ -509,3 +511,18 @@ def test_what_the_readme_says_of_confirmatory_models_runs() -> None:
     assert repr(names["fit"]).startswith("<Confirmation 6 items, 2 factors, n=301: robust CFI ")
     for estimator in ("ML", "MLR", "MLM", "ULSM", "WLSMV", "ULSMV", "DWLS", "ULS", "FIML"):
         assert estimator in readme
+
+
+def test_a_search_that_finds_no_minimum_is_named() -> None:
+    """The loadings of f run away: x3 belongs to another pair, and its mean may not differ from that of x2."""
+    rng = np.random.default_rng(1)
+    scores = 0.6 * rng.normal(size=(200, 1)) + 0.8 * rng.normal(size=(200, 3))
+    data = pd.DataFrame(
+        scores[:, [0, 0, 1, 1, 2, 2]] + rng.normal(size=(200, 6)) + 3.0, columns=[f"x{k}" for k in range(1, 7)]
+    )
+    with pytest.warns(SqmodelWarning) as caught:
+        found = confirm(data, "f =~ x1 + a*x2 + a*x3\ng =~ x3 + x4 + x5 + x6\nx1 + x2 ~ m*1", estimator="ML")
+    kinds = {type(w.message): str(w.message) for w in caught}
+    assert kinds[ConvergenceWarning].startswith("the search stopped after ")
+    assert not found.converged
+    assert "NOT converged" in repr(found)
