@@ -127,7 +127,8 @@ def main() -> int:
     start = time.perf_counter()
     table = measure(arguments.replications, arguments.processes)
     if arguments.json:
-        print(json.dumps({"n": N, "replications": arguments.replications} | table.to_dict("index"), indent=1))
+        known = {str(kind): {str(k): float(v) for k, v in row.dropna().items()} for kind, row in table.iterrows()}
+        print(json.dumps({"n": N, "replications": arguments.replications} | known, indent=1))
     else:
         print(f"n = {N}, {arguments.replications} replications, target {TARGET[0]:.0%} to {TARGET[1]:.0%}")
         print(table.to_string(float_format="{:.3f}".format))
