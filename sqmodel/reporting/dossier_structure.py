@@ -88,7 +88,7 @@ def _cutoffs(models: Models) -> str:
     found = models.cutoffs
     if isinstance(found, Failed):
         return paragraph(say("dossier_cutoffs_none", reason=found.reason), "mute")
-    headers = [say(k) for k in ("dossier_col_level", "dossier_col_srmr", "dossier_col_rmsea", "dossier_col_cfi")]
+    headers = [say("dossier_col_level"), plain("SRMR"), plain("RMSEA"), plain("CFI")]
     wide = found.cutoffs.pivot_table(index="level", columns="index", values="cutoff", dropna=False)
     rows = [
         [Cell(plain(str(level))), *(right(thousandth(row[k])) for k in ("srmr", "rmsea", "cfi"))]
