@@ -79,8 +79,8 @@ def polychoric(
     for 2 x 2 tables, where .5 is added to an empty cell with margins kept, as lavaan does; psych adds .5 to every
     empty cell unless ``correct=0``. The asymptotic covariance is Muthen's (1984), with lavaan's empirical
     (outer product) estimates of the three blocks of derivatives. lavaan 0.6-14 takes a general optimiser for each pair,
-    which can stop early: for imag1 and imag2 of the Spanish bank survey it reports .746 where the likelihood is lower by
-    1.0 than at the maximum, .707, found here; its WLSMV fit of that survey differs for this reason.
+    which can stop early: for imag1 and imag2 of the Spanish bank survey it reports .746, where the log likelihood is
+    lower by 1.0 than at the maximum, .707, found here; its WLSMV fit of that survey differs for this reason.
 
     Parameters
     ----------
