@@ -144,7 +144,7 @@ def test_one_failed_report_does_not_stop_the_others(project: Path) -> None:
     write_params(project, "other", criteria={"omega": 0.999})
     result = call("run")
     assert result.exit_code == 1
-    assert "1 of 2 published" in result.stdout
+    assert "1 of 2 published" in result.stdout, result.stderr
     assert (project / "reports" / "2026Q3" / "desk" / "index.html").is_file()
     assert not (project / "reports" / "2026Q3" / "other").exists()
 
@@ -198,7 +198,7 @@ def test_keep_going_publishes_the_good_ones(project: Path) -> None:
     assert not (project / "reports").exists()
     result = call("run", "--keep-going")
     assert result.exit_code == 1
-    assert "1 of 2 published" in result.stdout
+    assert "1 of 2 published" in result.stdout, result.stderr
     assert "2026Q3/other failed at check" in result.stderr
 
 
