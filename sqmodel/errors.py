@@ -48,6 +48,10 @@ class ComputationError(SqmodelError):
     """A statistic is not defined for the data given: no variance, too few cases, no solution."""
 
 
+class RunError(SqmodelError):
+    """A run cannot begin or go on: the folder is another run's, a kernel is gone, a page must not be published."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing wrong with an input: what was expected, what was found, where, how often."""

@@ -63,13 +63,18 @@ def test_run_publishes_page_results_tables_and_index(project: Path) -> None:
     assert result.stdout.splitlines()[-2:] == ["2 of 2 published", "reports/index.html"]
     for quarter in QUARTERS:
         folder = project / "reports" / quarter / "desk"
-        assert sorted(p.name for p in folder.iterdir()) == ["index.html", "results.json", "tables.xlsx"]
+        assert sorted(p.name for p in folder.iterdir()) == [
+            "index.html",
+            "manifest.json",
+            "results.json",
+            "tables.xlsx",
+        ]
         record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         assert (record["quarter"], record["verdict"], record["schema"]) == (quarter, "publish", "sqmodel.results/1")
         assert record["index"]["low"] < record["index"]["value"] < record["index"]["high"]
     index = (project / "reports" / "index.html").read_text(encoding="utf-8")
     assert 'href="2026Q3/desk/index.html"' in index
-    assert not [p for p in (project / "reports").iterdir() if p.name.startswith(".")]
+    assert sorted(p.name for p in (project / "reports" / ".sqmodel").iterdir()) == ["index.json", "lock"]
 
 
 def test_a_failed_report_names_step_and_cause_and_leaves_the_last_good_page(project: Path) -> None:

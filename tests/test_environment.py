@@ -29,7 +29,7 @@ def in_pyproject() -> set[str]:
     content = project()
     extras = content["optional-dependencies"]
     assert isinstance(extras, dict)
-    wanted = [*content["dependencies"], *extras["test"], *extras["dev"]]  # type: ignore[misc]
+    wanted = [*content["dependencies"], *(r for name in extras if name != "all" for r in extras[name])]
     return {canonical(r) for r in wanted}
 
 

@@ -13,7 +13,7 @@ import pytest
 import sqmodel
 
 ROOT = Path(sqmodel.__file__).parent
-ROOMS = ["errors", "result", "numerics", "survey", "measurement", "index", "reporting", "cli", "__main__"]
+ROOMS = ["errors", "result", "compute", "numerics", "survey", "measurement", "index", "reporting", "cli", "__main__"]
 MODULES = sorted(ROOT.rglob("*.py"))
 
 

@@ -6,6 +6,7 @@ import base64
 import functools
 import io
 import logging
+import threading
 import unicodedata
 import warnings
 from importlib.resources import files
@@ -17,6 +18,9 @@ FAMILY = "sq"
 MOST_NAMED = 20
 UNITS = 500
 """Units an em: half of the font's own. No screen shows the difference, and the page is 10 kB smaller."""
+
+
+_making = threading.Lock()
 
 
 class MissingGlyphWarning(SqmodelWarning):
@@ -42,7 +46,7 @@ def font_face(text: str) -> str:
         Some characters are not in Noto Sans SC; the message names them.
     """
     wanted = characters(text)
-    missing = sorted(wanted - _covered())
+    missing = missing_glyphs(text)
     if missing:
         shown = ", ".join(f"{c} (U+{ord(c):04X})" for c in missing[:MOST_NAMED])
         more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
@@ -52,6 +56,11 @@ def font_face(text: str) -> str:
         f'@font-face{{font-family:"{FAMILY}";font-display:block;'
         f'src:url(data:font/woff2;base64,{encoded})format("woff2")}}'
     )
+
+
+def missing_glyphs(text: str) -> list[str]:
+    """Characters of a text that Noto Sans SC has no glyph for."""
+    return sorted(characters(text) - _covered())
 
 
 def characters(text: str) -> set[str]:
@@ -97,12 +106,23 @@ def _own_characters() -> frozenset[str]:
     return frozenset(found & _covered())
 
 
-@functools.cache
+def prepare() -> None:
+    """Make the small font now rather than when the first page wants it."""
+    _own_font()
+
+
 def _own_font() -> bytes:
-    return _reduced(_source(), _own_characters())
+    """The small font; pages that are rendered at the same time wait for one another rather than making it each."""
+    with _making:
+        return _small_font()
 
 
-def _reduced(source: str | bytes, wanted: frozenset[str]) -> bytes:
+@functools.cache
+def _small_font() -> bytes:
+    return _reduced(_source(), _own_characters(), flavor=None)
+
+
+def _reduced(source: str | bytes, wanted: frozenset[str], flavor: str | None = "woff2") -> bytes:
     """A font with the characters `wanted` only.
 
     The font's own date stays as it is: a page made twice must be the same page.
@@ -114,7 +134,7 @@ def _reduced(source: str | bytes, wanted: frozenset[str]) -> bytes:
     # fontTools reports on every table; a notebook's reader has no use for it.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
     options = tools.Options(
-        flavor="woff2",
+        flavor=flavor,
         hinting=False,
         desubroutinize=True,
         layout_features=["kern", "mark", "ccmp", "pwid"],
@@ -131,6 +151,6 @@ def _reduced(source: str | bytes, wanted: frozenset[str]) -> bytes:
     if isinstance(source, str):
         scale_upem(font, UNITS)
     buffer = io.BytesIO()
-    font.flavor = "woff2"
+    font.flavor = flavor
     font.save(buffer, reorderTables=False)
     return buffer.getvalue()

@@ -14,7 +14,7 @@ from importlib.resources import files
 import jinja2
 from markupsafe import Markup
 
-from sqmodel.reporting.fonts import font_face
+from sqmodel.reporting.fonts import font_face, missing_glyphs
 from sqmodel.reporting.prose import spans
 from sqmodel.survey.instrument import Text
 
@@ -89,10 +89,14 @@ def render_page(
         "both": both,
     }
     shown = _template().render(values, style="", policy="")
+    # A character that the font does not have is spelled out, so that no reader sees an empty box in its place.
+    spelled = {ord(c): f"[U+{ord(c):04X}]" for c in missing_glyphs(visible_text(shown))}
+    shown = shown.translate(spelled)
     style = font_face(visible_text(shown) + "".join(_CONTENT.findall(_css()))) + _css()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     # The policy is ours and safe: escaping its quotes would only hurt those who read the source.
-    return _template().render(values, style=Markup(style), policy=Markup(POLICY.format(digest=digest)))
+    page = _template().render(values, style=Markup(style), policy=Markup(POLICY.format(digest=digest)))
+    return page.translate(spelled) if spelled else page
 
 
 def visible_text(page: str) -> str:

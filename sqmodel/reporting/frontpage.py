@@ -19,6 +19,7 @@ VERDICTS = {
     "reject": (Text(zh="不宜发布", en="Do not publish"), " bad"),
 }
 FAILED = Text(zh="未能生成", en="Failed")
+RESTATED = Text(zh="数值已重述", en="Restated")
 STALE = Text(zh="未更新：显示上次的结果", en="Stale: last good page shown")
 TITLE = Text(zh="服务质量评价季报", en="Service quality reports")
 INTRO = Text(
@@ -59,6 +60,8 @@ class IndexEntry:
         Why it failed; escaped here.
     simulated : bool
         The data were made up for demonstration: the page says so.
+    restated : str
+        What the index was before and why it changed, where a later run replaced a published number; escaped here.
     """
 
     line: str
@@ -71,6 +74,7 @@ class IndexEntry:
     status: str
     cause: str = ""
     simulated: bool = False
+    restated: str = ""
 
 
 def index_page(entries: Sequence[IndexEntry]) -> str:
@@ -133,6 +137,9 @@ def _cell(entry: IndexEntry | None, code: str) -> str:
         parts.append(f'<div><span class="badge{tone}">{both(words)}</span></div>')
     if entry.href:
         parts.append(f'<a href="{escape(_local(entry.href))}">{both(entry.headline)}</a>')
+    if entry.restated:
+        parts.append(f'<div><span class="badge w">{both(RESTATED)}</span></div>')
+        parts.append(f'<p class="mute">{escape(entry.restated)}</p>')
     if entry.cause:
         parts.append(f'<p class="mute">{escape(entry.cause)}</p>')
     return f'<div class="cell">{"".join(parts)}</div>'

@@ -16,11 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sqmodel.errors import InputError, ParamsError, Problem
 from sqmodel.measurement.measure import load_criteria
+from sqmodel.reporting.sources import PLACEHOLDER, files_of, found_path, is_path, is_url
 from sqmodel.survey.instrument import Instrument, Text, load_instrument
 
 QUARTER = r"^\d{4}Q[1-4]$"
-PLACEHOLDER = "{quarter}"
-MOST_QUARTERS = 12
 
 KNOWN_LINES = {
     "project_finance": Text(zh="项目融资", en="Project finance"),
@@ -59,6 +58,7 @@ class Params(BaseModel):
     seed: int = Field(default=1, ge=0)
     simulated: bool = Field(default=False, description="true: every page says that the data are simulated")
     page_language: Literal["zh", "en"] = "zh"
+    page_bytes: int = Field(default=320_000, ge=50_000, le=5_000_000, description="size budget of the page")
 
     @field_validator("criteria")
     @classmethod
@@ -95,7 +95,7 @@ class Params(BaseModel):
 
     def load_instrument(self) -> Instrument:
         """The questionnaire of this study."""
-        return load_instrument(found_path(self.instrument) if _is_path(self.instrument) else self.instrument)
+        return load_instrument(found_path(self.instrument) if is_path(self.instrument) else self.instrument)
 
     def public(self) -> dict[str, Any]:
         """The params as readers may see them: of a database only its place, and no SQL."""
@@ -107,15 +107,7 @@ class Params(BaseModel):
 
     def _files(self) -> list[tuple[str, str, str]]:
         """Quarter, name as the params give it, and place of every source."""
-        if PLACEHOLDER not in self.responses:
-            return [("", self.responses, _placed(self.responses))]
-        found = []
-        for quarter in _quarters_until(self.quarter, MOST_QUARTERS):
-            given = self.responses.replace(PLACEHOLDER, quarter)
-            place = _placed(given)
-            if quarter == self.quarter or _exists(place):
-                found.append((quarter, given, place))
-        return found
+        return files_of(self.responses, self.quarter)
 
     @property
     def kept_items(self) -> list[str]:
@@ -209,11 +201,6 @@ def explain(found: dict[str, Any]) -> str:
     return f"{key}: {message[0].lower() + message[1:]}, found {shown}"
 
 
-def is_url(source: str) -> bool:
-    """Whether a source is a database rather than a file."""
-    return "://" in source
-
-
 def public_source(source: str) -> str:
     """A source as readers may see it: a path as it is, a database URL without user, password and options."""
     if not is_url(source):
@@ -237,40 +224,3 @@ def _told_apart(given: str, among: Iterable[str]) -> str:
     ends = [["/".join(Path(g).parts[-k:]) for g in among if g != given] for k in range(1, len(Path(given).parts))]
     own = ("/".join(Path(given).parts[-k:]) for k in range(1, len(Path(given).parts)))
     return next((end for end, others in zip(own, ends, strict=True) if end not in others), given)
-
-
-def _placed(source: str) -> str:
-    return source if is_url(source) else str(found_path(source))
-
-
-def _exists(place: str) -> bool:
-    """Whether a file is there; of databases only SQLite's can be told without asking a server."""
-    if not is_url(place):
-        return Path(place).exists()
-    return place.startswith("sqlite:///") and Path(place.removeprefix("sqlite:///").split("?")[0]).is_file()
-
-
-def _is_path(source: str) -> bool:
-    return source.endswith((".yaml", ".yml"))
-
-
-def project_root(start: Path | None = None) -> Path:
-    """The nearest folder above (or at) `start` that holds ``params/``; `start` itself if there is none.
-
-    Relative paths in params are meant from there, so a notebook finds them from its own folder too.
-    """
-    here = (start or Path.cwd()).resolve()
-    return next((p for p in (here, *here.parents) if (p / "params").is_dir()), here)
-
-
-def found_path(path: str) -> Path:
-    """A path as it is if absolute or there, else meant from the project's folder."""
-    given = Path(path).expanduser()
-    if given.is_absolute() or given.exists():
-        return given
-    return project_root() / given
-
-
-def _quarters_until(quarter: str, most: int) -> list[str]:
-    last = int(quarter[:4]) * 4 + int(quarter[5]) - 1
-    return [f"{q // 4}Q{q % 4 + 1}" for q in range(last - most, last + 1)]

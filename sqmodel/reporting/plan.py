@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sqmodel.errors import ParamsError, Problem, SqmodelError
-from sqmodel.reporting.params import PLACEHOLDER, project_root, public_source, read_params
+from sqmodel.reporting.params import public_source, read_params
+from sqmodel.reporting.sources import PLACEHOLDER, is_url, project_root
 from sqmodel.reporting.study import Study, load_study
 from sqmodel.survey.responses import Responses
-
-NOTEBOOK = "business_line.ipynb"
-VALIDATION_NOTEBOOK = "validation.ipynb"
 
 
 @dataclass(frozen=True)
@@ -25,8 +23,15 @@ class Task:
     params: Path
     study: Study
     root: Path
+    given: dict[str, Any] = field(default_factory=dict)
+    """The params as the file has them, with the quarter of this report."""
     replaced: bool = False
     """Whether the quarter is another one than the params file says."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the notebook is given: the params as checked, with the quarter."""
+        return self.study.model_dump(mode="json", exclude_unset=True) | {"quarter": self.study.quarter}
 
     @property
     def name(self) -> str:
@@ -60,7 +65,9 @@ def make_plan(params: Sequence[Path], quarters: Sequence[str] = ()) -> list[Task
         for quarter in quarters or (None,):
             try:
                 study = load_study(path, **({"quarter": quarter} if quarter else {}))
-                tasks.append(Task(path, study, root, read_params(path)[0].get("quarter") != study.quarter))
+                content = read_params(path)[0]
+                given = content | {"quarter": study.quarter}
+                tasks.append(Task(path, study, root, given, content.get("quarter") != study.quarter))
             except ParamsError as error:
                 problems += [Problem(f"{path.name}: {p}") for p in error.problems]
                 break
@@ -73,18 +80,28 @@ def make_plan(params: Sequence[Path], quarters: Sequence[str] = ()) -> list[Task
     return sorted(tasks, key=lambda t: t.name)
 
 
-def check(tasks: Sequence[Task]) -> tuple[dict[str, str], dict[str, SqmodelError]]:
-    """Read the data of all tasks as the notebook would, each source once, and check that the params fit them.
+@dataclass(frozen=True)
+class Checked:
+    """What is known of tasks before anything is run.
 
-    Returns
-    -------
+    Parameters
+    ----------
     found : dict
         Name of each task that can be run, to what its data hold.
     failed : dict
         Name of each task that cannot, to the error.
+    answers : dict
+        Name of each task that reads a database, to a digest of the answers as read.
     """
-    found: dict[str, str] = {}
-    failed: dict[str, SqmodelError] = {}
+
+    found: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, SqmodelError] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+
+
+def check(tasks: Sequence[Task]) -> Checked:
+    """Read the data of all tasks as the notebook would, each source once, and check that the params fit them."""
+    result = Checked()
     for params in dict.fromkeys(t.params for t in tasks):
         own = [t for t in tasks if t.params == params]
         latest = max(own, key=lambda t: t.study.quarter)
@@ -94,10 +111,14 @@ def check(tasks: Sequence[Task]) -> tuple[dict[str, str], dict[str, SqmodelError
             alone = shared is None or (task is not latest and isinstance(shared, Responses) and _undated(shared) > 0)
             answers = _read(task) if alone else shared
             try:
-                found[task.name] = _ready(task, answers)
+                result.found[task.name] = _ready(task, answers)
             except SqmodelError as error:
-                failed[task.name] = error
-    return found, failed
+                result.failed[task.name] = error
+            else:
+                if is_url(task.study.responses) and isinstance(answers, Responses):
+                    until = answers.frame[answers.frame["quarter"] <= task.study.quarter]
+                    result.answers[task.name] = hashlib.sha256(until.to_csv(index=False).encode()).hexdigest()
+    return result
 
 
 def _read(task: Task) -> Responses | SqmodelError:
@@ -136,46 +157,3 @@ def _ready(task: Task, answers: Responses | SqmodelError | None) -> str:
         study.check(answers)
     earlier = sum(q < study.quarter for q in answers.quarters)
     return f"{len(current)} answers, {earlier} earlier quarters"
-
-
-def find_notebook(root: Path, name: str = NOTEBOOK) -> Path:
-    """The project's own notebook, or the one shipped with the package."""
-    package = Path(str(files("sqmodel")))
-    for candidate in (root / "notebooks" / name, package / "notebooks" / name, package.parent / "notebooks" / name):
-        if candidate.is_file():
-            return candidate
-    raise ParamsError(
-        name,
-        [f"expected the notebook at {root / 'notebooks' / name}, found nothing"],
-        "run `sqmodel new` in the project",
-    )
-
-
-def params_in(folder: Path) -> list[Path]:
-    """All params files of a folder, by name."""
-    return sorted(p for p in folder.glob("*.y*ml") if not p.name.endswith((".columns.yaml", ".instrument.yaml")))
-
-
-def expand_quarters(texts: Iterable[str]) -> list[str]:
-    """Quarters from ``2026Q3`` or ranges such as ``2025Q3..2026Q3``, each once, in order of time.
-
-    Raises
-    ------
-    ParamsError
-        A text that is neither.
-    """
-    found: set[str] = set()
-    problems = []
-    for text in texts:
-        match = re.fullmatch(r"(\d{4})Q([1-4])(?:\.\.(\d{4})Q([1-4]))?", text)
-        if match is None:
-            problems.append(f"expected a quarter such as 2026Q3 or a range such as 2025Q3..2026Q3, found {text!r}")
-            continue
-        start = int(match[1]) * 4 + int(match[2]) - 1
-        end = start if match[3] is None else int(match[3]) * 4 + int(match[4]) - 1
-        if end < start:
-            problems.append(f"expected the earlier quarter first, found {text!r}")
-        found |= {f"{q // 4}Q{q % 4 + 1}" for q in range(start, end + 1)}
-    if problems:
-        raise ParamsError("--quarter", problems)
-    return sorted(found)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +15,7 @@ from nbconvert.exporters import Exporter
 from nbconvert.utils.exceptions import ConversionException
 from traitlets import default
 
-from sqmodel.errors import SqmodelError
+from sqmodel.errors import Problem, SqmodelError
 from sqmodel.reporting.frame import Entry, render_page
 from sqmodel.reporting.frontpage import IndexEntry, index_page
 from sqmodel.reporting.prose import Prose, read_markdown, spans
@@ -78,8 +80,12 @@ class SqReportExporter(Exporter):
         # Where a notebook lies in the working folder, nbconvert's writer would try to make a folder named "".
         if not found["metadata"].get("path"):
             found["metadata"]["path"] = "."
-        found["notes"] = warnings_of(notebook)
-        return _page(content, sorted(files)), found
+        page = _page(content, sorted(files))
+        found["notes"] = [*warnings_of(notebook), *_spelled_out(page)]
+        for note in _spelled_out(page):
+            self.log.warning(note)
+        found["shown"] = {"figures": content.shown["figure"], "tables": content.shown["table"]}
+        return page, found
 
 
 def check_executed(notebook: Any) -> None:
@@ -131,13 +137,17 @@ class _Content:
 
     parts: list[Markup | Prose] = field(default_factory=list)
     results: dict[str, Any] | None = None
+    shown: Counter[str] = field(default_factory=Counter)
+    """Figures and tables, counted before anything is cleaned: none may get lost."""
 
 
 def _read(notebook: Any) -> _Content:
     content = _Content()
     for number, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "markdown":
-            content.parts += read_markdown(cell.source)
+            prose = read_markdown(cell.source)
+            content.parts += prose
+            content.shown["table"] += sum(str(part.html).count("<table") for part in prose)
         elif cell.cell_type == "code":
             for output in cell.outputs:
                 _read_output(output, cell, number, content)
@@ -155,12 +165,29 @@ def _read_output(output: Any, cell: Any, number: int, content: _Content) -> None
             raise PublishError(f"{_place(number, cell)}: expected one record of results, found a second one")
         content.results = data[RESULTS_MIME]
     images = [kind for kind in IMAGES if kind in data]
+    content.shown += displayed(data)
     if "text/html" in data:
         content.parts.append(Markup(clean(data["text/html"])))
     elif images:
         content.parts.append(_image(images[0], data[images[0]], output, cell, number))
     elif "text/plain" in data and RESULTS_MIME not in data:
         content.parts.append(_preformatted(data["text/plain"]))
+
+
+def displayed(data: Mapping[str, Any]) -> Counter[str]:
+    """Figures and tables in one output of a cell, of which the page shows the richest kind."""
+    if "text/html" in data:
+        return Counter(tag.lower() for tag in re.findall(r"<(figure|table)\b", data["text/html"], re.IGNORECASE))
+    return Counter(figure=1) if any(kind in data for kind in IMAGES) else Counter()
+
+
+def _spelled_out(page: str) -> list[str]:
+    """A note on characters that the page's font does not have."""
+    codes = sorted(set(re.findall(r"\[(U\+[0-9A-F]{4,6})\]", page)))
+    if not codes:
+        return []
+    shown = Problem("the page's font has no glyph for some characters, which are spelled out", tuple(codes))
+    return [str(shown)]
 
 
 def _preformatted(text: str) -> Markup:

@@ -1,26 +1,42 @@
-"""Run: tasks in, pages out; one failed report stops no other."""
+"""Run: tasks in, pages out; one failed report stops no other, and nothing that is published gets lost."""
 
 from __future__ import annotations
 
-import os
+import hashlib
+import json
 import shutil
 import tempfile
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sqmodel import errors
-from sqmodel.errors import SqmodelError
-from sqmodel.reporting.plan import NOTEBOOK, VALIDATION_NOTEBOOK, Task, find_notebook
-from sqmodel.reporting.shelf import DOSSIER, publish_page, write_index
+from sqmodel.errors import RunError, SqmodelError
+from sqmodel.reporting.atomic import put_folder, recover, write_file
+from sqmodel.reporting.failures import Failure, forget_failure, keep_failure, kept_failures, stamp_index
+from sqmodel.reporting.fonts import prepare
+from sqmodel.reporting.kernels.manager import Watch, kernels
+from sqmodel.reporting.keys import DOSSIER, NOTEBOOK, VALIDATION_NOTEBOOK, find_notebook, report_key
+from sqmodel.reporting.lock import exclusive
+from sqmodel.reporting.making import Assignment, Made, StepError, make
+from sqmodel.reporting.manifest import MANIFEST, Manifest, digest_of, is_current, read_manifest
+from sqmodel.reporting.pdf import NAMES, find_browser, print_page
+from sqmodel.reporting.plan import Checked, Task
+from sqmodel.reporting.restatements import Restatement, add_restatements, compare
+from sqmodel.reporting.shelf import PAGE, RESULTS, write_index
 
-TIMEOUT = 600
-"""Seconds that one cell may take."""
+TIMEOUT = 600.0
+"""Seconds that a report may take."""
+DOSSIER_BYTES = 1_500_000
+"""Size budget of a dossier: researchers read it at a desk."""
+LOGS = "logs"
+INTERRUPTED = "interrupted: expected to be left to its end, found the run stopped from outside"
 
-OWN_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, SqmodelError)}
+Maker = Callable[[Assignment, Watch, Callable[[str], None]], Made]
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,9 @@ class Outcome:
     cause: str = ""
     detail: str = field(default="", repr=False)
     notes: tuple[str, ...] = ()
+    made: bool = True
+    """False where the page was there already, made from the same input."""
+    restatement: Restatement | None = field(default=None, repr=False)
 
     @property
     def published(self) -> bool:
@@ -40,15 +59,44 @@ class Outcome:
         return self.folder is not None
 
 
+@dataclass(frozen=True)
+class Settings:
+    """How a run is to go about its reports.
+
+    Parameters
+    ----------
+    workers : int
+        Reports made at the same time; each has a kernel process of its own.
+    notebook : Path, optional
+        The notebook to run; ``notebooks/business_line.ipynb`` of the project by default.
+    dossiers : bool
+        Make ``reports/<quarter>/<line>-validation/index.html`` of ``notebooks/validation.ipynb`` instead; pages and
+        index stay as they are.
+    seconds : float
+        Time limit of a report.
+    force : bool
+        Make also what is unchanged.
+    scheduler : str
+        Address of a Dask cluster that makes the reports; empty for this machine.
+    """
+
+    workers: int = 2
+    notebook: Path | None = None
+    dossiers: bool = False
+    seconds: float = TIMEOUT
+    force: bool = False
+    scheduler: str = ""
+
+
 def run(
     tasks: Sequence[Task],
     reports: Path,
     *,
-    workers: int = 1,
-    notebook: Path | None = None,
+    settings: Settings | None = None,
     report: Callable[[Task, str], None] = lambda task, step: None,
-    failed: Mapping[str, SqmodelError] | None = None,
-    dossiers: bool = False,
+    checked: Checked | None = None,
+    publish_to: Path | None = None,
+    pdf: bool = False,
 ) -> list[Outcome]:
     """Make the reports, or their validation dossiers, and put them in place.
 
@@ -56,107 +104,295 @@ def run(
     ----------
     tasks : sequence of Task
     reports : Path
-        Folder of the pages: ``reports/<quarter>/<line>/index.html`` with results.json and tables.xlsx beside it.
-    workers : int
-        Reports made at the same time; each has a kernel process of its own.
-    notebook : Path, optional
-        The notebook to run; ``notebooks/business_line.ipynb`` of the project by default.
+        Folder of the pages: ``reports/<quarter>/<line>/index.html`` with results.json, tables.xlsx and manifest.json
+        beside it.
+    settings : Settings, optional
     report : callable
-        Told of every step: ``execute``, ``render``, ``publish``, ``done`` or ``failed``.
-    failed : mapping, optional
-        Tasks that `check` found wanting: they are not run, and the index names their cause.
-    dossiers : bool
-        Make ``reports/<quarter>/<line>-validation/index.html`` of ``notebooks/validation.ipynb`` instead; pages and
-        index stay as they are.
+        Told of every step: ``execute N`` (the cell), ``render``, ``gate``, ``publish``, and at the end ``done``,
+        ``unchanged`` or ``failed``.
+    checked : Checked, optional
+        What `check` found: tasks with bad data are not run, and the index names their cause.
+    publish_to : Path, optional
+        A folder, a share for example, that gets every page that is in place, and an index over them.
+    pdf : bool
+        Print every page as well.
 
     Returns
     -------
     list of Outcome
         In the order of the tasks. A failed report leaves what was published before untouched.
+
+    Raises
+    ------
+    RunError
+        Another run holds the folder, or it cannot be written to; nothing was run.
+    KeyboardInterrupt
+        After every kernel was ended; what was published by then is in place and in the index.
     """
-    reports.mkdir(parents=True, exist_ok=True)
-    # Kernels inherit this: several of them, each with a linear algebra thread a core, would only wait for each other.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // max(workers, 1))))
-    bad = failed or {}
-    found = {t.name: Outcome(t, None, "check", str(bad[t.name])) for t in tasks if t.name in bad}
-    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        futures = {
-            pool.submit(_make, task, reports, notebook, report, dossiers): task
-            for task in tasks
-            if task.name not in bad
-        }
-        for future in as_completed(futures):
-            outcome = future.result()
-            found[outcome.task.name] = outcome
-            report(outcome.task, "done" if outcome.published else "failed")
-    outcomes = [found[t.name] for t in tasks]
-    if not dossiers:
-        write_index(reports, {o.task.name: (o.task.study, o.step, o.cause) for o in outcomes if not o.published})
-    return outcomes
+    settings, checked = settings or Settings(), checked or Checked()
+    browser = find_browser() if pdf else ""
+    with exclusive(reports) as state:
+        recover(reports)
+        for left in state.glob("scratch-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=state))
+        try:
+            press = _Press(reports, state, scratch, settings, checked, report, browser)
+            try:
+                return press.work(tasks)
+            finally:
+                if not settings.dossiers:
+                    write_index(reports, kept_failures(state), scratch)
+                    stamp_index(reports)
+                if publish_to is not None:
+                    copy_pages(reports, publish_to, press.in_place)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _make(
-    task: Task, reports: Path, notebook: Path | None, report: Callable[[Task, str], None], dossier: bool = False
-) -> Outcome:
-    """One report from params to page; whatever goes wrong becomes an outcome that names step and cause."""
-    step = "execute"
-    name = task.study.business_line + (DOSSIER if dossier else "")
-    staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=reports))
-    try:
-        report(task, step)
-        executed = execute(
-            task, notebook or find_notebook(task.root, VALIDATION_NOTEBOOK if dossier else NOTEBOOK), staging
+class _Press:
+    """One run: who makes the pages, where they go, what became of them."""
+
+    def __init__(
+        self,
+        reports: Path,
+        state: Path,
+        scratch: Path,
+        settings: Settings,
+        checked: Checked,
+        report: Callable[[Task, str], None],
+        browser: str,
+    ) -> None:
+        self.browser = browser
+        self.reports, self.state, self.scratch = reports, state, scratch
+        self.settings, self.checked, self.report = settings, checked, report
+        self.suffix = DOSSIER if settings.dossiers else ""
+        self.in_place: list[str] = []
+        self.watches: dict[str, Watch] = {}
+
+    def work(self, tasks: Sequence[Task]) -> list[Outcome]:
+        """All outcomes, in the order of the tasks."""
+        found = {t.name: o for t in tasks if (o := self._known(t)) is not None}
+        todo = [t for t in tasks if t.name not in found]
+        if todo:
+            with ExitStack() as stack:
+                maker, threads = self._maker(stack, len(todo))
+                self._all(todo, maker, threads, found)
+        for task in tasks:
+            outcome = found[task.name]
+            if outcome.published:
+                self.in_place.append(task.name + self.suffix)
+            if not outcome.made or task.name in self.checked.failed:
+                self.report(task, "unchanged" if outcome.published else "failed")
+        add_restatements(self.reports, [o.restatement for o in found.values() if o.restatement], self.scratch)
+        return [found[t.name] for t in tasks]
+
+    def _known(self, task: Task) -> Outcome | None:
+        """The outcome of a report that need not or cannot be made."""
+        if task.name in self.checked.failed:
+            return self._failed(task, "check", str(self.checked.failed[task.name]), "")
+        folder = self._folder(task)
+        key = self._key(task)
+        printed = not self.browser or all((folder / name).is_file() for name in NAMES.values())
+        if not self.settings.force and key is not None and printed and is_current(folder, key):
+            forget_failure(self.state, task.name)
+            return Outcome(task, folder, made=False)
+        return None
+
+    def _maker(self, stack: ExitStack, count: int) -> tuple[Maker, int]:
+        if self.settings.scheduler:
+            from sqmodel.reporting.cluster import Cluster
+
+            cluster = stack.enter_context(Cluster(self.settings.scheduler))
+            return cluster.make, min(count, 2 * cluster.threads)
+        threads = min(self.settings.workers, count)
+        stack.enter_context(kernels(ahead=threads))
+        # While the first cells run this process has nothing to do; the first page would wait for it.
+        threading.Thread(target=prepare, name="font", daemon=True).start()
+        return lambda assignment, watch, report: make(assignment, watch=watch, report=report), threads
+
+    def _all(self, todo: list[Task], maker: Maker, threads: int, found: dict[str, Outcome]) -> None:
+        pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="report")
+        futures: dict[Future[Outcome], Task] = {pool.submit(self._one, task, maker): task for task in todo}
+        try:
+            for future in as_completed(futures):
+                task = futures[future]
+                found[task.name] = future.result()
+                self.report(task, "done" if found[task.name].published else "failed")
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            for watch in list(self.watches.values()):
+                watch.stop(INTERRUPTED)
+            pool.shutdown(wait=True)
+            ended = [f.result() for f in futures if f.done() and not f.cancelled()]
+            add_restatements(self.reports, [o.restatement for o in ended if o.restatement], self.scratch)
+            self.in_place += [o.task.name + self.suffix for o in ended if o.published]
+            raise
+        pool.shutdown(wait=True)
+
+    def _one(self, task: Task, maker: Maker) -> Outcome:
+        """One report from params to page; whatever goes wrong becomes an outcome that names step and cause."""
+        log = _Log()
+        watch = self.watches[task.name] = Watch()
+
+        def report(step: str) -> None:
+            log.step(step)
+            self.report(task, step)
+
+        try:
+            assignment, key = self._assignment(task), self._key(task)
+            made = maker(assignment, watch, report)
+            report("publish")
+            outcome = self._publish(task, made, key, assignment)
+            log.add("\n".join((*made.notes, made.log)))
+        except StepError as error:
+            outcome = self._failed(task, error.step, error.cause, error.detail, interrupted=bool(watch.stopped))
+        except (OSError, SqmodelError) as error:
+            outcome = self._failed(task, "publish", str(error), "")
+        except CancelledError:
+            outcome = self._failed(task, "execute", INTERRUPTED, "", interrupted=True)
+        ending = "published" if outcome.published else f"failed at {outcome.step}: {outcome.cause}"
+        log.add(f"{ending}\n{outcome.detail}")
+        return self._logged(outcome, log)
+
+    def _assignment(self, task: Task) -> Assignment:
+        return Assignment(
+            name=task.name + self.suffix,
+            root=str(task.root),
+            notebook=self._notebook(task).read_text(encoding="utf-8"),
+            given=task.parameters,
+            seconds=self.settings.seconds,
+            most_bytes=DOSSIER_BYTES if self.settings.dossiers else task.study.page_bytes,
         )
-        step = "render"
-        report(task, step)
-        page, companions, notes = render(executed)
-        step = "publish"
-        report(task, step)
-        folder = publish_page(reports / task.study.quarter, name, page, companions, staging)
-        return Outcome(task, folder, notes=notes)
-    except Exception as error:
-        return Outcome(task, None, step, cause_of(error), traceback.format_exc())
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+
+    def _publish(self, task: Task, made: Made, key: str | None, assignment: Assignment) -> Outcome:
+        """Put a page in place, with its manifest, unless its inputs are others by now."""
+        if key is None or self._key(task) != key:
+            raise RunError(
+                f"{task.name}: expected inputs and notebook to stay as they are while the report is made, "
+                "found them changed; run again"
+            )
+        # A notebook of one's own need not display a record of results.
+        record = json.loads(made.companions.get(RESULTS, b"{}"))
+        files = {PAGE: made.page.encode(), **made.companions}
+        if self.browser:
+            files |= print_page(made.page, self.browser)
+        manifest = Manifest(
+            business_line=task.study.business_line,
+            quarter=task.study.quarter,
+            kind="dossier" if self.settings.dossiers else "report",
+            key=key,
+            params=task.study.public(),
+            seed=task.study.seed,
+            inputs=record.get("inputs", task.study.digests()) | self._answers(task),
+            notebook={"name": self._notebook(task).name, "sha256": digest_of(self._notebook(task))},
+            code=made.code,
+            versions=made.versions,
+            outputs={name: _sha256(content) for name, content in files.items()},
+        )
+        folder = self._folder(task)
+        restatement = _restated(folder, manifest, record)
+        put_folder(files | {MANIFEST: manifest.encode()}, folder, self.scratch)
+        forget_failure(self.state, task.name)
+        return Outcome(task, folder, notes=made.notes, restatement=restatement)
+
+    def _failed(self, task: Task, step: str, cause: str, detail: str, *, interrupted: bool = False) -> Outcome:
+        """A failure, kept for the index; one that was interrupted is no fault of the report."""
+        notes: tuple[str, ...] = ()
+        if not self.settings.dossiers and not interrupted:
+            title = task.study.title
+            failure = Failure(step, cause, title["zh"], title["en"], task.study.simulated)
+            try:
+                keep_failure(self.state, task.name, failure)
+            except OSError as error:
+                notes = (f"the failure could not be noted for the index: {error}",)
+        return Outcome(task, None, step, cause, detail, notes)
+
+    def _logged(self, outcome: Outcome, log: _Log) -> Outcome:
+        path = self.reports / LOGS / f"{outcome.task.name}{self.suffix}.log"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(path, log.text().encode(), self.scratch)
+        except OSError as error:
+            return _with_note(outcome, f"the log could not be written: {error}")
+        return outcome
+
+    def _key(self, task: Task) -> str | None:
+        return report_key(
+            task.given,
+            task.root,
+            notebook=self.settings.notebook,
+            dossier=self.settings.dossiers,
+            answers=self.checked.answers.get(task.name, ""),
+        )
+
+    def _answers(self, task: Task) -> dict[str, str]:
+        """Digest of the answers, where they come from a database."""
+        digest = self.checked.answers.get(task.name)
+        return {f"answers in {task.study.public()['responses']}": digest} if digest else {}
+
+    def _notebook(self, task: Task) -> Path:
+        name = VALIDATION_NOTEBOOK if self.settings.dossiers else NOTEBOOK
+        return self.settings.notebook or find_notebook(task.root, name)
+
+    def _folder(self, task: Task) -> Path:
+        return self.reports / task.study.quarter / (task.study.business_line + self.suffix)
 
 
-def execute(task: Task, notebook: Path, staging: Path) -> Any:
-    """Run the notebook with the task's parameters through papermill; the executed notebook."""
-    import papermill
+class _Log:
+    """What happened to a report, with times; it is no part of what is published."""
 
-    from sqmodel.reporting.kernels import kernel_manager
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._lines = [time.strftime("%Y-%m-%d %H:%M:%S %z")]
 
-    given = task.study.model_dump(mode="json", exclude_unset=True)
-    given["quarter"] = task.study.quarter
-    return papermill.execute_notebook(
-        str(notebook),
-        str(staging / "executed.ipynb"),
-        parameters=given,
-        cwd=str(task.root),
-        progress_bar=False,
-        log_output=False,
-        execution_timeout=TIMEOUT,
-        shutdown_kernel="immediate",
-        kernel_name="python3",
-        kernel_manager_class=kernel_manager(),
-    )
+    def step(self, name: str) -> None:
+        self._lines.append(f"{time.monotonic() - self._start:8.2f} s  {name}")
+
+    def add(self, text: str) -> None:
+        self._lines += [line for line in text.strip().splitlines() if line.strip()]
+
+    def text(self) -> str:
+        return "\n".join(self._lines) + "\n"
 
 
-def render(executed: Any) -> tuple[str, dict[str, bytes], tuple[str, ...]]:
-    """The page, its companion files, and the cells' warnings, from an executed notebook."""
-    from sqmodel.reporting.publish import SqReportExporter
+def copy_pages(reports: Path, target: Path, names: Sequence[str]) -> None:
+    """Put pages that are in place also into another folder, with an index over all that is there.
 
-    page, resources = SqReportExporter().from_notebook_node(executed)  # type: ignore[no-untyped-call]
-    files = {str(k): v for k, v in resources["outputs"].items()}
-    return page, files, tuple(resources["notes"])
-
-
-def cause_of(error: Exception) -> str:
-    """One cause in words: the error of the failing cell, not papermill's frame around it.
-
-    sqmodel's own errors say everything themselves; of any other the type is half of the message.
+    Raises
+    ------
+    RunError
+        The folder cannot be written to; what it holds is as it was.
     """
-    name, value = getattr(error, "ename", ""), getattr(error, "evalue", "")
-    if name:
-        return f"{value}" if name in OWN_ERRORS and value else f"{name}: {value}"
-    return str(error) if isinstance(error, SqmodelError) else f"{type(error).__name__}: {error}"
+    with exclusive(target) as state:
+        recover(target)
+        try:
+            for name in names:
+                source, place = reports / name, target / name
+                files = {p.name: p.read_bytes() for p in sorted(source.iterdir()) if p.is_file()}
+                own = place / MANIFEST
+                if not own.is_file() or own.read_bytes() != files[MANIFEST]:
+                    put_folder(files, place, state)
+            write_index(target, kept_failures(reports / state.name), state)
+        except OSError as error:
+            raise RunError(f"{target}: expected a folder that can be written to, found: {error}") from None
+
+
+def _restated(folder: Path, manifest: Manifest, record: dict[str, Any]) -> Restatement | None:
+    """What the new page changes of a published index; nothing where no readable page stands."""
+    if "index" not in record:
+        return None
+    try:
+        old = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        return compare((read_manifest(folder), old), (manifest, record))
+    except (OSError, ValueError, KeyError, RunError):
+        return None
+
+
+def _with_note(outcome: Outcome, note: str) -> Outcome:
+    return replace(outcome, notes=(*outcome.notes, note))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from sqmodel.errors import InputError
-from sqmodel.reporting.plan import find_notebook
+from sqmodel.reporting.keys import find_notebook
 
 PARAMS = """\
 # One business line. Run `sqmodel check` after every change; it says what is wrong and runs nothing.

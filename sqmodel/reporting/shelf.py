@@ -3,60 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sqmodel.errors import InputError
+from sqmodel.reporting.atomic import write_file
+from sqmodel.reporting.failures import Failure
+from sqmodel.reporting.gate import Expected, check_page
+from sqmodel.reporting.keys import DOSSIER
 from sqmodel.reporting.payload import SCHEMA, check_results
 from sqmodel.reporting.publish import IndexEntry, index_page
-from sqmodel.reporting.study import Study
+from sqmodel.reporting.restatements import Restatement, read_restatements
 from sqmodel.result import Estimate
 from sqmodel.survey.instrument import Text
 
 PAGE = "index.html"
 RESULTS = "results.json"
-DOSSIER = "-validation"
-"""Follows the line in the name of a dossier's folder; no line's name holds a hyphen, and the index lists no dossier."""
-
-
-def publish_page(quarter: Path, line: str, page: str, companions: Mapping[str, bytes], staging: Path) -> Path:
-    """Put a page and its files in place of the last good ones, whole or not at all.
-
-    Parameters
-    ----------
-    quarter : Path
-        ``reports/2026Q3``.
-    line : str
-        Name of the page's folder in it.
-    page, companions
-        Content of index.html and of the files beside it.
-    staging : Path
-        A scratch folder on the same file system.
-
-    Returns
-    -------
-    Path
-        The page's folder.
-    """
-    fresh = staging / line
-    fresh.mkdir()
-    for name, content in {PAGE: page.encode(), **companions}.items():
-        (fresh / name).write_bytes(content)
-    quarter.mkdir(parents=True, exist_ok=True)
-    target, old = quarter / line, staging / "old"
-    if target.exists():
-        os.replace(target, old)
-    try:
-        os.replace(fresh, target)
-    except OSError:
-        if old.exists():
-            os.replace(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-    return target
+MOST_BYTES = 5_000_000
+"""Of the index: it grows with the number of reports, and no reader waits for it on a phone line."""
 
 
 def published(reports: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -97,36 +62,44 @@ def _record(path: Path, name: str) -> dict[str, Any]:
     return record
 
 
-def write_index(reports: Path, failed: Mapping[str, tuple[Study, str, str]]) -> Path:
-    """Write ``index.html`` over all published pages.
+def write_index(reports: Path, failed: Mapping[str, Failure], scratch: Path) -> Path:
+    """Write ``index.html`` over all published pages, through the gate.
 
     Parameters
     ----------
     reports : Path
     failed : mapping
-        ``quarter/line`` of a report that could not be made now, to its study, failing step and cause. Where an older
-        page of it stands, the index shows that one and says that it is stale.
+        ``quarter/line`` of a report that could not be made when last tried. Where an older page of it stands, the
+        index shows that one and says that it is stale.
+    scratch : Path
+        A folder on the same file system.
 
-    A page whose record cannot be read is listed as failed, with the cause.
+    A page whose record cannot be read is listed as failed, with the cause; restated numbers say what changed.
     """
     records, unreadable = published(reports)
+    restated = {r.name: r for r in read_restatements(reports)}
     entries = {}
     for record in records:
         name = f"{record['quarter']}/{record['business_line']}"
-        entries[name] = _entry(record, failed.get(name))
+        entries[name] = _entry(record, failed.get(name), restated.get(name))
     titles = {e.line: e.title for e in entries.values()}
     for name, cause in unreadable.items():
         quarter, line = name.split("/")
         entries[name] = _without_page(line, quarter, titles.get(line, Text(en=line)), cause)
-    for name, (study, step, cause) in failed.items():
+    for name, failure in failed.items():
         if name not in entries or name in unreadable:
-            shown = f"{step}: {_first_lines(cause)}"
-            entries[name] = _without_page(study.business_line, study.quarter, study.title, shown, study.simulated)
+            quarter, line = name.split("/")
+            title = Text(zh=failure.title_zh, en=failure.title_en)
+            entries[name] = _without_page(line, quarter, title, _shown(failure), failure.simulated)
     page = index_page([entries[name] for name in sorted(entries)])
-    scratch = reports / f".{PAGE}.new"
-    scratch.write_text(page, encoding="utf-8")
-    os.replace(scratch, reports / PAGE)
+    expected = Expected(figures=0, tables=1 if entries else 0, files=None, most_bytes=MOST_BYTES)
+    check_page(PAGE, page, expected)
+    write_file(reports / PAGE, page.encode(), scratch)
     return reports / PAGE
+
+
+def _shown(failure: Failure) -> str:
+    return f"{failure.step}: {_first_lines(failure.cause)}"
 
 
 def _without_page(line: str, quarter: str, title: Text, cause: str, simulated: bool = False) -> IndexEntry:
@@ -144,7 +117,7 @@ def _without_page(line: str, quarter: str, title: Text, cause: str, simulated: b
     )
 
 
-def _entry(record: dict[str, Any], failure: tuple[Study, str, str] | None) -> IndexEntry:
+def _entry(record: dict[str, Any], failure: Failure | None, restated: Restatement | None) -> IndexEntry:
     number = record["index"]
     bounds = (number["value"], number["low"], number["high"], number["se"])
     title = record["labels"]["line"][record["business_line"]]
@@ -157,8 +130,16 @@ def _entry(record: dict[str, Any], failure: tuple[Study, str, str] | None) -> In
         verdict=record["verdict"],
         headline=Text(**record["page"]["title"]),
         status="published" if failure is None else "stale",
-        cause="" if failure is None else f"{failure[1]}: {_first_lines(failure[2])}",
+        cause="" if failure is None else _shown(failure),
         simulated=record["simulated"],
+        restated="" if restated is None else _reason(restated),
+    )
+
+
+def _reason(restated: Restatement) -> str:
+    before = restated.before["value"]
+    return (
+        f"{before:.1f} → {restated.after['value']:.1f} ({restated.date}): {_first_lines('; '.join(restated.reasons))}"
     )
 
 

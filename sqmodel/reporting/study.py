@@ -24,7 +24,8 @@ from sqmodel.index.weighting import Weights, derive_weights
 from sqmodel.measurement.confirmatory import Confirmation, confirm
 from sqmodel.measurement.differences import GroupDifferences, assess_group_differences
 from sqmodel.measurement.measure import Measure, qualify
-from sqmodel.reporting.params import Params, explain, found_path, is_url, plain, public_source, read_params, unknown
+from sqmodel.reporting.params import Params, explain, plain, public_source, read_params, unknown
+from sqmodel.reporting.sources import found_path, is_url
 from sqmodel.survey.calibration import calibrate, rake
 from sqmodel.survey.instrument import Instrument
 from sqmodel.survey.readers import check_scorable, read_responses

@@ -248,12 +248,12 @@ def test_validate_publishes_beside_the_page_and_leaves_the_shelf_alone(
                "responses": "params/desk.csv", "draws": 200}  # fmt: skip
     Path("params/desk.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     assert CliRunner().invoke(main, ["run"]).exit_code == 0
-    before = {p: p.read_bytes() for p in sorted(Path("reports").rglob("*")) if p.is_file()}
+    before = {p: p.read_bytes() for p in sorted(Path("reports").rglob("*.*")) if p.is_file()}
     result = CliRunner().invoke(main, ["validate", "params/desk.yaml", "--quarter", "2026Q3", "--workers", "1"])
     assert (result.exit_code, result.stderr) == (0, ""), result.output
     assert result.stdout.splitlines()[-2:] == ["reports/2026Q3/desk-validation/index.html", "1 of 1 published"]
     folder = Path("reports/2026Q3/desk-validation")
-    assert sorted(p.name for p in folder.iterdir()) == ["index.html", "results.json", "tables.xlsx"]
+    assert sorted(p.name for p in folder.iterdir()) == ["index.html", "manifest.json", "results.json", "tables.xlsx"]
     assert {p: p.read_bytes() for p in before} == before
     page = (folder / "index.html").read_text(encoding="utf-8")
     for name in ("Structural validity", "结构效度", "测量验证报告", "results.json"):

@@ -12,10 +12,11 @@ import yaml
 
 from sqmodel.errors import InputError, ParamsError, ResponsesError
 from sqmodel.measurement.exploratory import explore
-from sqmodel.reporting.params import project_root, public_source
+from sqmodel.reporting.making import cause_of
+from sqmodel.reporting.params import public_source
 from sqmodel.reporting.payload import payload
-from sqmodel.reporting.plan import check, expand_quarters, make_plan
-from sqmodel.reporting.run import cause_of
+from sqmodel.reporting.plan import check, make_plan
+from sqmodel.reporting.sources import expand_quarters, project_root
 from sqmodel.reporting.study import Study, load_study
 from sqmodel.survey.screening import screen
 from tests.reporting.cells import DATA, desk_answers, run_page
@@ -432,7 +433,8 @@ def test_a_bad_file_of_one_quarter_spoils_only_the_quarters_that_read_it(
     frames = {q: desk_answers(60, seed=4, quarters=(q,)) for q in ("2026Q2", "2026Q3")}
     quarterly(tmp_path, frames | {"2026Q4": pd.DataFrame()})
     path = params(tmp_path, business_line="desk", instrument=INSTRUMENT, responses="{quarter}/desk.csv")
-    found, failed = check(make_plan([path], ["2026Q2", "2026Q3", "2026Q4"]))
+    checked = check(make_plan([path], ["2026Q2", "2026Q3", "2026Q4"]))
+    found, failed = checked.found, checked.failed
     assert found == {"2026Q2/desk": "60 answers, 0 earlier quarters", "2026Q3/desk": "60 answers, 1 earlier quarters"}
     assert list(failed) == ["2026Q4/desk"]
 
@@ -441,7 +443,8 @@ def test_a_stale_file_is_not_published_as_another_quarter(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     desk(tmp_path, desk_answers(60, seed=4).drop(columns="quarter"))
     path = params(tmp_path, business_line="desk", instrument=INSTRUMENT, responses="desk.csv")
-    found, failed = check(make_plan([path], ["2026Q3", "2026Q4"]))
+    checked = check(make_plan([path], ["2026Q3", "2026Q4"]))
+    found, failed = checked.found, checked.failed
     assert found == {"2026Q3/desk": "60 answers, 0 earlier quarters"}
     assert {name: str(error) for name, error in failed.items()} == {
         "2026Q4/desk": "2026Q4/desk: 1 problem\n"

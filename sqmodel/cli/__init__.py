@@ -1,0 +1,53 @@
+"""The command line. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sqmodel.cli.inspect import diff, verify
+from sqmodel.cli.preview import preview
+from sqmodel.cli.run import check, run, validate
+from sqmodel.cli.tools import stop
+from sqmodel.errors import SqmodelError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sqmodel")
+def main() -> None:
+    """Service quality in lending: from answers to a published report.
+
+    Exit status: 0 all well, 1 some reports failed or differ, 2 bad input (nothing was run), 130 or 143 interrupted.
+    """
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+def new(directory: Path) -> None:
+    """Start a project in DIRECTORY: params, notebooks, the questionnaire, and where to put the answers."""
+    from sqmodel.reporting.scaffold import new_project
+
+    try:
+        made = new_project(directory)
+    except SqmodelError as error:
+        stop(error)
+    for path in made:
+        click.echo(f"  {path}")
+    click.echo(
+        f"Next: put your answers in {directory / 'params' / 'data'}, then `sqmodel check` and `sqmodel run` there."
+    )
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path), default=Path("params/data"))
+def demo(directory: Path) -> None:
+    """Write the simulated demonstration study to DIRECTORY (params/data by default)."""
+    from sqmodel.survey.simulate import demo_study
+
+    for path in demo_study(directory):
+        click.echo(f"  {path}")
+
+
+for command in (check, run, validate, preview, verify, diff):
+    main.add_command(command)

@@ -1,0 +1,92 @@
+"""What several commands share: options, plans, and how they stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from sqmodel.errors import ParamsError, SqmodelError
+from sqmodel.reporting.sources import expand_quarters, params_in
+
+if TYPE_CHECKING:
+    from sqmodel.reporting.plan import Task
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+ALL_WELL, SOME_FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+
+class Terminated(KeyboardInterrupt):
+    """A scheduler asked the run to end: the same clean-up as Ctrl-C."""
+
+
+def end_cleanly() -> None:
+    """Have SIGTERM end a run as Ctrl-C does."""
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def params_arguments(function: Command) -> Command:
+    """PARAMS and --quarter."""
+    paths = click.argument("params", nargs=-1, type=click.Path(path_type=Path))
+    quarter = click.option(
+        "--quarter", "-q", "quarters", multiple=True, metavar="QUARTER",
+        help="2026Q3, or a range such as 2025Q3..2026Q3; replaces the one in the params. May be repeated.",
+    )  # fmt: skip
+    decorated: Command = paths(quarter(function))
+    return decorated
+
+
+def reports_option(function: Command) -> Command:
+    """--reports."""
+    option = click.option(
+        "--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True,
+        help="Folder of the published pages.",
+    )  # fmt: skip
+    decorated: Command = option(function)
+    return decorated
+
+
+def stop(*found: SqmodelError) -> NoReturn:
+    """Say what is wrong and end with the status of bad input."""
+    for error in found:
+        click.echo(str(error), err=True)
+    sys.exit(BAD_INPUT)
+
+
+def params_files(params: tuple[Path, ...]) -> list[Path]:
+    """The params files that were named, or all of the project's.
+
+    Raises
+    ------
+    ParamsError
+        There are none.
+    """
+    paths = list(params) or params_in(Path("params"))
+    if not paths:
+        raise ParamsError("params", ["expected params/*.yaml here, found none"], "run `sqmodel new DIR` first")
+    return paths
+
+
+def tasks_of(params: tuple[Path, ...], quarters: tuple[str, ...]) -> list[Task]:
+    """All reports that are asked for; stops on bad params."""
+    from sqmodel.reporting.plan import make_plan
+
+    try:
+        return make_plan(params_files(params), expand_quarters(quarters))
+    except SqmodelError as error:
+        stop(error)
+
+
+def distinct(failed: dict[str, SqmodelError]) -> list[SqmodelError]:
+    """Each message once, however many quarters it spoils."""
+    return list({str(e): e for e in failed.values()}.values())

@@ -1,0 +1,111 @@
+"""Whether a report has to be made at all: the key of what it depends on, found without loading what makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sqmodel.errors import ParamsError
+from sqmodel.reporting.manifest import digest_of, is_current, key_of
+from sqmodel.reporting.sources import input_files, is_url, project_root
+
+NOTEBOOK = "business_line.ipynb"
+VALIDATION_NOTEBOOK = "validation.ipynb"
+DOSSIER = "-validation"
+"""Follows the line in the name of a dossier's folder; no line's name holds a hyphen, and the index lists no dossier."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that params ask for, before anything of it was checked."""
+
+    params: Path
+    root: Path
+    given: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Quarter and line, as in the reports folder."""
+        return f"{self.given.get('quarter')}/{self.given.get('business_line')}"
+
+
+def asked_for(params: Sequence[Path], quarters: Sequence[str] = ()) -> list[Report]:
+    """The reports that params files ask for; those that cannot be read so are left for the plan to complain of."""
+    found = []
+    for path in params:
+        try:
+            content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            continue
+        if isinstance(content, dict):
+            root = project_root(path.resolve().parent)
+            found += [Report(path, root, content | ({"quarter": q} if q else {})) for q in quarters or ("",)]
+    return found
+
+
+def unchanged(
+    reports: Sequence[Report], folder: Path, *, notebook: Path | None = None, dossiers: bool = False
+) -> set[str]:
+    """Names of the reports whose page is whole and was made from the same parameters, inputs, notebook and code.
+
+    A page of the same key was checked when it was made; what is asked for twice, or reads a database, is never among
+    them: that needs the plan.
+    """
+    names = [r.name for r in reports]
+    suffix = DOSSIER if dossiers else ""
+    found = set()
+    for report in reports:
+        if names.count(report.name) == 1 and (folder / f"{report.name}{suffix}").is_dir():
+            key = report_key(report.given, report.root, notebook=notebook, dossier=dossiers)
+            if key is not None and is_current(folder / f"{report.name}{suffix}", key):
+                found.add(report.name)
+    return found
+
+
+def report_key(
+    given: Mapping[str, Any], root: Path, *, notebook: Path | None, dossier: bool, answers: str = ""
+) -> str | None:
+    """The key of a report; None where an input is missing or `answers` of a database are not known.
+
+    Parameters
+    ----------
+    given : mapping
+        Its params, with the quarter.
+    root : Path
+        The project's folder.
+    notebook : Path, optional
+        Another notebook than the project's.
+    dossier : bool
+        Of the validation notebook.
+    answers : str
+        Digest of the answers, where they come from a database.
+    """
+    try:
+        named = input_files(given, root)
+        inputs = {name: digest_of(path) for name, path in (named or {}).items()}
+    except (OSError, ValueError):
+        return None
+    if named is None and not answers:
+        return None
+    source = notebook or find_notebook(root, VALIDATION_NOTEBOOK if dossier else NOTEBOOK)
+    # What stands in a database's address besides its place, a password above all, is no part of the report.
+    kept = {k: v for k, v in given.items() if not (k == "responses" and is_url(str(v)))}
+    return key_of(kept, inputs | ({"answers": answers} if answers else {}), digest_of(source))
+
+
+def find_notebook(root: Path, name: str = NOTEBOOK) -> Path:
+    """The project's own notebook, or the one shipped with the package."""
+    package = Path(str(files("sqmodel")))
+    for candidate in (root / "notebooks" / name, package / "notebooks" / name, package.parent / "notebooks" / name):
+        if candidate.is_file():
+            return candidate
+    raise ParamsError(
+        name,
+        [f"expected the notebook at {root / 'notebooks' / name}, found nothing"],
+        "run `sqmodel new` in the project",
+    )
