@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,25 +13,15 @@ import pandas as pd
 
 from sqmodel.errors import ComputationError, InputError
 from sqmodel.measurement.confirmatory import Confirmation, Fitted
-from sqmodel.measurement.model_table import Table
-from sqmodel.measurement.planning import Study
-from sqmodel.measurement.standardised import standardised
-from sqmodel.numerics.sem.model import Matrix, implied
+from sqmodel.measurement.cutoff_simulation import INDICES, Job, drawn
+from sqmodel.measurement.misspecification import Standardised
+from sqmodel.numerics.sem.model import Matrix
 from sqmodel.result import Result
 
 Floats = npt.NDArray[np.float64]
 
-INDICES = ("srmr", "rmsea", "cfi")
 RULES = ((0.05, "95/5"), (0.10, "90/10"))
 """Share of errors of either kind that a cutoff may make; the stricter rule first."""
-RESIDUAL_CORRELATION = 0.3
-ADMISSIBLE = 0.95
-"""Share of the largest possible cross-loading that one may have."""
-DIGITS = 4
-"""Standardised estimates are rounded to so many digits before the simulation, as the package dynamic does: fits that
-agree so far have the same cutoffs."""
-VERSION = "1"
-"""Of the rules below: part of the key under which simulations are kept."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -141,29 +127,19 @@ def dynamic_cutoffs(
         to misspecify.
     """
     fitted = _checked(confirmation, replications)
-    population = _Standardised.of(fitted)
+    population = Standardised.of(fitted)
     added = population.misspecifications()
-    seed = rng if isinstance(rng, int) else None
-    job = population.job(fitted, added, replications)
-    draws = _simulate(job, np.random.default_rng(rng)) if seed is None else _kept(job, seed, cache)
+    job = Job.of(population, fitted, added, replications)
+    draws = drawn(job, rng, cache)
     quantiles, table = _quantiles(draws), _cutoffs(draws)
     reached = _reached(confirmation, fitted, draws, table)
     settings = {
         "items": list(fitted.table.items), "factors": list(fitted.table.factors), "levels": len(added),
-        "estimator": job.estimator, "replications": replications, "rng": "Generator" if seed is None else seed,
+        "estimator": job.estimator, "replications": replications, "rng": rng if isinstance(rng, int) else "Generator",
     }  # fmt: skip
     rows = [(level, *relation) for level, relations in enumerate(added, 1) for relation in relations]
     levels = pd.DataFrame(rows, columns=["level", "lhs", "op", "rhs", "value"])
     return Cutoffs(confirmation.n, settings, table, levels, reached, quantiles, _notes(fitted, draws, table))
-
-
-class _Relation(NamedTuple):
-    """A relation that the population has and the model omits."""
-
-    lhs: str
-    op: str
-    rhs: str
-    value: float
 
 
 def _checked(confirmation: Confirmation, replications: int) -> Fitted:
@@ -191,229 +167,6 @@ def _checked(confirmation: Confirmation, replications: int) -> Fitted:
             f"expected a fitted model that could be a population and can be misspecified, found one {', '.join(wrong)}"
         )
     return fitted
-
-
-@dataclass(frozen=True)
-class _Standardised:
-    """The standardised solution as a population.
-
-    Attributes
-    ----------
-    items, factors : tuple of str
-    loading : array, p x m
-    factor_correlation : array, m x m
-    residual_correlation : array, p x p
-        Diagonal 1.
-    """
-
-    items: tuple[str, ...]
-    factors: tuple[str, ...]
-    loading: Floats
-    factor_correlation: Floats
-    residual_correlation: Floats
-
-    @classmethod
-    def of(cls, fitted: Fitted) -> _Standardised:
-        block = fitted.estimated.blocks[0]
-        values = np.round(standardised(block, fitted.estimated.solution.theta).real, DIGITS)
-        places = {
-            Matrix.LOADING: np.zeros((block.p, block.m)), Matrix.FACTOR_COV: np.eye(block.m),
-            Matrix.RESIDUAL_COV: np.eye(block.p),
-        }  # fmt: skip
-        for kind, row, column, value in zip(block.matrix, block.row, block.column, values, strict=True):
-            found = places.get(Matrix(kind))
-            if found is None or (kind != Matrix.LOADING and row == column):
-                continue
-            found[row, column] = value
-            if kind != Matrix.LOADING:
-                found[column, row] = value
-        return cls(
-            fitted.table.items, fitted.table.factors, places[Matrix.LOADING], places[Matrix.FACTOR_COV],
-            places[Matrix.RESIDUAL_COV],
-        )  # fmt: skip
-
-    def correlation(self, added: Sequence[_Relation] = ()) -> Floats:
-        """Of the items, with the added relations; what the factors leave of an item's variance is its residual's."""
-        loading, residual = self.loading.copy(), self.residual_correlation.copy()
-        for relation in added:
-            if relation.op == "=~":
-                loading[self.items.index(relation.rhs), self.factors.index(relation.lhs)] = relation.value
-            else:
-                i, j = self.items.index(relation.lhs), self.items.index(relation.rhs)
-                residual[i, j] = residual[j, i] = relation.value
-        common = loading @ self.factor_correlation @ loading.T
-        deviation = np.sqrt(np.maximum(1 - np.diag(common), 0))
-        out = common + residual * np.outer(deviation, deviation)
-        if (np.diag(common) >= 1).any() or not np.linalg.eigvalsh(out)[0] > 1e-8:
-            raise ComputationError("expected loadings that a population can have, found communalities of 1 or more")
-        return np.asarray(out)
-
-    def misspecifications(self) -> list[list[_Relation]]:
-        """What each level adds."""
-        alone = (self.loading != 0).sum(axis=1) == 1
-        alone &= (self.residual_correlation != 0).sum(axis=1) == 1
-        return self._residuals(alone) if len(self.factors) == 1 else self._cross_loadings(alone)
-
-    def _residuals(self, alone: npt.NDArray[np.bool_]) -> list[list[_Relation]]:
-        """The rule for one factor."""
-        size = np.abs(self.loading[:, 0])
-        order = [i for i in np.argsort(size, kind="stable") if alone[i]]
-        k = len(order)
-        if k < 4:
-            raise ComputationError(
-                f"expected at least 4 items without residual covariance for a one-factor model, found {k}"
-            )
-        pairs = [
-            _Relation(self.items[order[2 * i + 1]], "~~", self.items[order[2 * i]], RESIDUAL_CORRELATION)
-            for i in range(k // 2)
-        ]
-        most = k // 2
-        ends = {4: [1], 5: [1, 2]}.get(k, [most // 3, 2 * most // 3, most])
-        return [pairs[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
-    def _cross_loadings(self, alone: npt.NDArray[np.bool_]) -> list[list[_Relation]]:
-        """The rule for several factors."""
-        size, m = np.abs(self.loading), len(self.factors)
-        lowest = [(j, min(own, key=lambda i: size[i, j])) for j in range(m) if (own := self._own(j, alone))]
-        few = {j: int((size[:, j] > 0).sum() <= 2) for j in range(m)}
-        ranked = sorted(lowest, key=lambda c: (few[c[0]], size[c[1], c[0]]))[: m - 1]
-        if len(ranked) < m - 1:
-            wanted = f"{m - 1} factor{'s' if m > 2 else ''}"
-            raise ComputationError(
-                f"expected {wanted} with an item that loads on nothing else and has no residual covariance, "
-                f"found {len(ranked)}"
-            )
-        explained = np.where(size > 0, self.loading**2, 0.0)
-        H = 1 / (1 + 1 / (explained / (1 - explained)).sum(axis=0))
-        used: set[frozenset[int]] = set()
-        partner = {}
-        for j, i in sorted(ranked, key=lambda c: size[c[1], c[0]]):
-            free = [k for k in range(m) if k != j and frozenset((j, k)) not in used]
-            partner[i] = max(free, key=lambda k: H[k])
-            used.add(frozenset((j, partner[i])))
-        return [
-            [_Relation(self.factors[k := partner[i]], "=~", self.items[i], self._largest(i, j, k))] for j, i in ranked
-        ]
-
-    def _own(self, j: int, alone: npt.NDArray[np.bool_]) -> list[int]:
-        return [int(i) for i in np.flatnonzero((self.loading[:, j] != 0) & alone)]
-
-    def _largest(self, i: int, j: int, k: int) -> float:
-        """The cross-loading of item i of factor j on factor k."""
-        own, r = abs(self.loading[i, j]), abs(self.factor_correlation[j, k])
-        most = ADMISSIBLE * (math.sqrt(own**2 * r**2 + 1 - own**2) - own * r)
-        return float(min(own, round(most, DIGITS)))
-
-    def job(self, fitted: Fitted, added: Sequence[Sequence[_Relation]], replications: int) -> _Job:
-        """The simulation of the correct model and of all levels, in the metric of the data."""
-        estimated, table = fitted.estimated, fitted.table
-        at = implied(estimated.blocks[0], estimated.solution.theta)
-        ordered = bool(table.options.categories)
-        deviation = np.ones(len(self.items)) if ordered else _short(np.sqrt(np.diag(at.sigma)))
-        below = [[r for relations in added[:level] for r in relations] for level in range(len(added) + 1)]
-        sigma = np.stack([self.correlation(r) for r in below]) * np.outer(deviation, deviation)
-        cuts: list[Floats] = []
-        if ordered:
-            item = estimated.blocks[0].threshold_item
-            standard = np.round(at.scale[item] * (at.thresholds - at.mu[item]), DIGITS)
-            cuts = [standard[item == i] for i in range(len(self.items))]
-        # Normal draws need no robust correction: ML serves for all estimators by likelihood.
-        estimator = "ML" if fitted.estimator in ("ML", "MLR", "MLM") else fitted.estimator
-        return _Job(
-            table, estimated.solution.theta, estimator, sigma, _short(at.mu), tuple(cuts),
-            round(fitted.moments.n), replications,
-        )  # fmt: skip
-
-
-def _short(values: npt.ArrayLike) -> Floats:
-    """To six significant digits, so that the last bits of a fit do not change the key."""
-    return np.array([float(f"{x:.6g}") for x in np.atleast_1d(values)])
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A simulation: one population a level, the correct one first.
-
-    Attributes
-    ----------
-    table, start, estimator, mean, cuts
-        As in `Study`.
-    sigma : array, levels + 1, p, p
-    n, replications : int
-    """
-
-    table: Table
-    start: Floats
-    estimator: str
-    sigma: Floats
-    mean: Floats
-    cuts: tuple[Floats, ...]
-    n: int
-    replications: int
-
-    @property
-    def suffix(self) -> str:
-        """Of lavaan's names of RMSEA and CFI in the simulation."""
-        return {"WLSMV": ".scaled", "ULSMV": ".scaled", "ULSM": ".robust"}.get(self.estimator, "")
-
-    def key(self, seed: int) -> str:
-        """The same for simulations with the same outcome."""
-        cells = [(c.lhs, c.op, c.rhs, int(c.matrix), c.row, c.column, c.free, c.value) for c in self.table.cells]
-        content = [
-            VERSION, cells, self.estimator, self.sigma.tolist(), self.mean.tolist(), [c.tolist() for c in self.cuts],
-            self.n, self.replications, seed,
-        ]  # fmt: skip
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-MOST_KEPT = 64
-_KEPT: dict[str, Floats] = {}
-
-
-def _kept(job: _Job, seed: int, folder: str | Path | None) -> Floats:
-    """The simulation, from this session or from the folder where it has been run before."""
-    key = job.key(seed)
-    file = None if folder is None else Path(folder) / f"cutoffs-{key[:32]}.npy"
-    if key not in _KEPT:
-        draws = None if file is None else _read(file, job)
-        if draws is None:
-            draws = _simulate(job, np.random.default_rng(seed))
-        while len(_KEPT) >= MOST_KEPT:
-            del _KEPT[next(iter(_KEPT))]
-        _KEPT[key] = draws
-    if file is not None and not file.exists():
-        _write(file, _KEPT[key])
-    return _KEPT[key]
-
-
-def _read(file: Path, job: _Job) -> Floats | None:
-    """None where there is no file, or not what was written."""
-    try:
-        draws = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    shape = (len(job.sigma), job.replications, len(INDICES))
-    return np.asarray(draws) if draws.shape == shape and draws.dtype == np.float64 else None
-
-
-def _write(file: Path, draws: Floats) -> None:
-    """All or nothing: other sessions may read meanwhile."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
-        np.save(part, draws)
-    Path(part.name).replace(file)
-
-
-def _simulate(job: _Job, rng: np.random.Generator) -> Floats:
-    """SRMR, RMSEA and CFI (levels + 1, replications, 3); NaN where the search failed."""
-    streams = rng.spawn(len(job.sigma))
-    studies = [Study(job.table, job.start, job.estimator, sigma, job.mean, job.cuts) for sigma in job.sigma]
-    draws = np.stack(
-        [s.indices(job.n, job.replications, stream, job.suffix) for s, stream in zip(studies, streams, strict=True)]
-    )
-    if not np.isfinite(draws).any(axis=1).all():
-        raise ComputationError("expected samples that the model can be fitted to, found none; is n large enough?")
-    return draws
 
 
 def _towards_misfit(index: str) -> int:

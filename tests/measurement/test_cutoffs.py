@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 
 from sqmodel.errors import ComputationError, InputError
-from sqmodel.measurement import cutoffs as module
+from sqmodel.measurement import cutoff_simulation as module
 from sqmodel.measurement.confirmatory import Confirmation, confirm
 from sqmodel.measurement.cutoffs import Cutoffs, dynamic_cutoffs
+from sqmodel.measurement.model_population import population_of
 from sqmodel.measurement.moments import GroupMoments, Moments
-from sqmodel.measurement.planning import Study, population_of
+from sqmodel.measurement.simulation import Simulation
 from sqmodel.survey.simple_population import simple_population
 from tests import oracles
 
@@ -115,13 +116,13 @@ def test_a_cutoff_keeps_its_promise_in_new_samples() -> None:
     assert (table["rule"] == "95/5").all()
     assert (table["found"] >= 0.95).all()
     assert (table["rejected"] <= 0.05).all()
-    study = population_of(HOLZINGER).study()
+    right = population_of(HOLZINGER).simulation()
     wrong = population_of(HOLZINGER.replace(".838*x6", ".838*x6 + .424*x2 + .570*x7"))
-    assert wrong.table.items == study.table.items
-    false = Study(study.table, study.start, "ML", wrong.sigma, study.mean)
+    assert wrong.table.items == right.table.items
+    false = Simulation(right.table, right.start, "ML", wrong.sigma, right.mean)
     samples = {
         name: of.indices(301, replications, np.random.default_rng(9))
-        for name, of in (("found", false), ("rejected", study))
+        for name, of in (("found", false), ("rejected", right))
     }
     margin = 3 * math.sqrt(0.95 * 0.05 * (1 / replications + 1 / 500))
     for k, cutoff in enumerate(table["cutoff"]):

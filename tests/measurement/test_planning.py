@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sqmodel.errors import ComputationError, InputError
+from sqmodel.measurement.model_population import population_of
 from sqmodel.measurement.model_table import Options, complete
-from sqmodel.measurement.planning import SamplePlan, plan_sample, population_of, without_categories
+from sqmodel.measurement.planning import SamplePlan, plan_sample
+from sqmodel.measurement.simulation import without_categories
 from sqmodel.measurement.syntax import parse_model
 from sqmodel.numerics.sem.power import ordered_answers, rmsea_power, rmsea_sample_size, symmetric_cuts, wishart
 from sqmodel.numerics.sem.samples import Normal
@@ -280,10 +282,10 @@ def test_intervals_cover_and_the_test_keeps_its_level(estimator: str, n: int, re
 def test_estimates_are_as_precise_as_the_information_says() -> None:
     """The power of a factor correlation follows from its expected standard error."""
     n, model = 300, population_of(THREE, loadings=0.6, factor_correlation=0.25)
-    study = model.study()
+    simulation = model.simulation()
     place = next(c.free for c in model.table.cells if c[:3] == ("f", "~~", "g"))
-    population = Normal.of(1.0, study.mean, study.sigma)
-    curvature = information_of(model.table.blocks(), [population], study.start)
+    population = Normal.of(1.0, simulation.mean, simulation.sigma)
+    curvature = information_of(model.table.blocks(), [population], simulation.start)
     se = math.sqrt(curvature.inverse_diagonal()[place] / n)
     plan = plan_sample(THREE, loadings=0.6, factor_correlation=0.25, sizes=(n,), replications=150)
     row = plan.parameters[plan.parameters["kind"] == "factor correlation"].iloc[0]
@@ -362,9 +364,9 @@ def test_a_plan_survives_json(three: SamplePlan) -> None:
 
 
 def test_indices_alone_are_those_of_the_whole_fit() -> None:
-    study = population_of(THREE, loadings=0.6).study()
-    alone = study.indices(150, 8, np.random.default_rng(5))
-    fits = study.fits(150, 8, np.random.default_rng(5))
+    simulation = population_of(THREE, loadings=0.6).simulation()
+    alone = simulation.indices(150, 8, np.random.default_rng(5))
+    fits = simulation.fits(150, 8, np.random.default_rng(5))
     for row, found in zip(alone, fits, strict=True):
         assert found is not None
         assert row == pytest.approx([found.estimated.fit[name] for name in ("srmr", "rmsea", "cfi")], abs=1e-6)

@@ -1,0 +1,142 @@
+"""The samples behind dynamic cutoffs, drawn once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sqmodel.errors import ComputationError
+from sqmodel.measurement.confirmatory import Fitted
+from sqmodel.measurement.misspecification import DIGITS, Relation, Standardised
+from sqmodel.measurement.model_table import Table
+from sqmodel.measurement.simulation import Simulation
+from sqmodel.numerics.sem.model import implied
+
+Floats = npt.NDArray[np.float64]
+
+INDICES = ("srmr", "rmsea", "cfi")
+VERSION = "1"
+"""Of the rules here and in `misspecification`: part of the key under which simulations are kept."""
+MOST_KEPT = 64
+_KEPT: dict[str, Floats] = {}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A simulation: one population a level, the correct one first.
+
+    Attributes
+    ----------
+    table, start, estimator, mean, cuts
+        As in `Simulation`.
+    sigma : array, levels + 1, p, p
+    n, replications : int
+    """
+
+    table: Table
+    start: Floats
+    estimator: str
+    sigma: Floats
+    mean: Floats
+    cuts: tuple[Floats, ...]
+    n: int
+    replications: int
+
+    @classmethod
+    def of(
+        cls, population: Standardised, fitted: Fitted, added: Sequence[Sequence[Relation]], replications: int
+    ) -> Job:
+        """The simulation of the correct model and of all levels, in the metric of the data."""
+        estimated, table = fitted.estimated, fitted.table
+        at = implied(estimated.blocks[0], estimated.solution.theta)
+        ordered = bool(table.options.categories)
+        deviation = np.ones(len(population.items)) if ordered else _short(np.sqrt(np.diag(at.sigma)))
+        below = [[r for relations in added[:level] for r in relations] for level in range(len(added) + 1)]
+        sigma = np.stack([population.correlation(r) for r in below]) * np.outer(deviation, deviation)
+        cuts: list[Floats] = []
+        if ordered:
+            item = estimated.blocks[0].threshold_item
+            standard = np.round(at.scale[item] * (at.thresholds - at.mu[item]), DIGITS)
+            cuts = [standard[item == i] for i in range(len(population.items))]
+        # Normal draws need no robust correction: ML serves for all estimators by likelihood.
+        estimator = "ML" if fitted.estimator in ("ML", "MLR", "MLM") else fitted.estimator
+        return cls(
+            table, estimated.solution.theta, estimator, sigma, _short(at.mu), tuple(cuts),
+            round(fitted.moments.n), replications,
+        )  # fmt: skip
+
+    @property
+    def suffix(self) -> str:
+        """Of lavaan's names of RMSEA and CFI in the simulation."""
+        return {"WLSMV": ".scaled", "ULSMV": ".scaled", "ULSM": ".robust"}.get(self.estimator, "")
+
+    def key(self, seed: int) -> str:
+        """The same for simulations with the same outcome."""
+        cells = [(c.lhs, c.op, c.rhs, int(c.matrix), c.row, c.column, c.free, c.value) for c in self.table.cells]
+        content = [
+            VERSION, cells, self.estimator, self.sigma.tolist(), self.mean.tolist(), [c.tolist() for c in self.cuts],
+            self.n, self.replications, seed,
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def drawn(job: Job, rng: np.random.Generator | int, folder: str | Path | None) -> Floats:
+    """SRMR, RMSEA and CFI (levels + 1, replications, 3) of the samples; NaN where the search failed."""
+    return _kept(job, rng, folder) if isinstance(rng, int) else _simulate(job, np.random.default_rng(rng))
+
+
+def _kept(job: Job, seed: int, folder: str | Path | None) -> Floats:
+    """The simulation, from this session or from the folder where it has been run before."""
+    key = job.key(seed)
+    file = None if folder is None else Path(folder) / f"cutoffs-{key[:32]}.npy"
+    if key not in _KEPT:
+        draws = None if file is None else _read(file, job)
+        if draws is None:
+            draws = _simulate(job, np.random.default_rng(seed))
+        while len(_KEPT) >= MOST_KEPT:
+            del _KEPT[next(iter(_KEPT))]
+        _KEPT[key] = draws
+    if file is not None and not file.exists():
+        _write(file, _KEPT[key])
+    return _KEPT[key]
+
+
+def _read(file: Path, job: Job) -> Floats | None:
+    """None where there is no file, or not what was written."""
+    try:
+        draws = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    shape = (len(job.sigma), job.replications, len(INDICES))
+    return np.asarray(draws) if draws.shape == shape and draws.dtype == np.float64 else None
+
+
+def _write(file: Path, draws: Floats) -> None:
+    """All or nothing: other sessions may read meanwhile."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
+        np.save(part, draws)
+    Path(part.name).replace(file)
+
+
+def _simulate(job: Job, rng: np.random.Generator) -> Floats:
+    streams = rng.spawn(len(job.sigma))
+    simulations = [Simulation(job.table, job.start, job.estimator, sigma, job.mean, job.cuts) for sigma in job.sigma]
+    draws = np.stack(
+        [s.indices(job.n, job.replications, stream, job.suffix) for s, stream in zip(simulations, streams, strict=True)]
+    )
+    if not np.isfinite(draws).any(axis=1).all():
+        raise ComputationError("expected samples that the model can be fitted to, found none; is n large enough?")
+    return draws
+
+
+def _short(values: npt.ArrayLike) -> Floats:
+    """To six significant digits, so that the last bits of a fit do not change the key."""
+    return np.array([float(f"{x:.6g}") for x in np.atleast_1d(values)])
