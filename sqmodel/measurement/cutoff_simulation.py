@@ -15,13 +15,11 @@ import numpy.typing as npt
 from sqmodel.errors import ComputationError
 from sqmodel.measurement.confirmatory import Fitted
 from sqmodel.measurement.misspecification import DIGITS, Relation, Standardised
-from sqmodel.measurement.model_table import Table
-from sqmodel.measurement.simulation import Simulation
+from sqmodel.measurement.simulation import INDICES, Simulation
 from sqmodel.numerics.sem.model import implied
 
 Floats = npt.NDArray[np.float64]
 
-INDICES = ("srmr", "rmsea", "cfi")
 VERSION = "1"
 """Of the rules here and in `misspecification`: part of the key under which simulations are kept."""
 MOST_KEPT = 64
@@ -30,22 +28,16 @@ _KEPT: dict[str, Floats] = {}
 
 @dataclass(frozen=True)
 class Job:
-    """A simulation: one population a level, the correct one first.
+    """Simulations of one model: a population a level, the correct one first.
 
     Attributes
     ----------
-    table, start, estimator, mean, cuts
-        As in `Simulation`.
-    sigma : array, levels + 1, p, p
+    levels : tuple of Simulation
+        They differ in `sigma` alone.
     n, replications : int
     """
 
-    table: Table
-    start: Floats
-    estimator: str
-    sigma: Floats
-    mean: Floats
-    cuts: tuple[Floats, ...]
+    levels: tuple[Simulation, ...]
     n: int
     replications: int
 
@@ -59,7 +51,7 @@ class Job:
         ordered = bool(table.options.categories)
         deviation = np.ones(len(population.items)) if ordered else _short(np.sqrt(np.diag(at.sigma)))
         below = [[r for relations in added[:level] for r in relations] for level in range(len(added) + 1)]
-        sigma = np.stack([population.correlation(r) for r in below]) * np.outer(deviation, deviation)
+        sigmas = [population.correlation(r) * np.outer(deviation, deviation) for r in below]
         cuts: list[Floats] = []
         if ordered:
             item = estimated.blocks[0].threshold_item
@@ -67,10 +59,16 @@ class Job:
             cuts = [standard[item == i] for i in range(len(population.items))]
         # Normal draws need no robust correction: ML serves for all estimators by likelihood.
         estimator = "ML" if fitted.estimator in ("ML", "MLR", "MLM") else fitted.estimator
-        return cls(
-            table, estimated.solution.theta, estimator, sigma, _short(at.mu), tuple(cuts),
-            round(fitted.moments.n), replications,
-        )  # fmt: skip
+        levels = [
+            Simulation(table, estimated.solution.theta, estimator, sigma, _short(at.mu), tuple(cuts))
+            for sigma in sigmas
+        ]
+        return cls(tuple(levels), round(fitted.moments.n), replications)
+
+    @property
+    def estimator(self) -> str:
+        """Of the samples."""
+        return self.levels[0].estimator
 
     @property
     def suffix(self) -> str:
@@ -79,10 +77,11 @@ class Job:
 
     def key(self, seed: int) -> str:
         """The same for simulations with the same outcome."""
-        cells = [(c.lhs, c.op, c.rhs, int(c.matrix), c.row, c.column, c.free, c.value) for c in self.table.cells]
+        own = self.levels[0]
+        cells = [(c.lhs, c.op, c.rhs, int(c.matrix), c.row, c.column, c.free, c.value) for c in own.table.cells]
         content = [
-            VERSION, cells, self.estimator, self.sigma.tolist(), self.mean.tolist(), [c.tolist() for c in self.cuts],
-            self.n, self.replications, seed,
+            VERSION, cells, self.estimator, [s.sigma.tolist() for s in self.levels], own.mean.tolist(),
+            [c.tolist() for c in own.cuts], self.n, self.replications, seed,
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -114,7 +113,7 @@ def _read(file: Path, job: Job) -> Floats | None:
         draws = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    shape = (len(job.sigma), job.replications, len(INDICES))
+    shape = (len(job.levels), job.replications, len(INDICES))
     return np.asarray(draws) if draws.shape == shape and draws.dtype == np.float64 else None
 
 
@@ -127,10 +126,9 @@ def _write(file: Path, draws: Floats) -> None:
 
 
 def _simulate(job: Job, rng: np.random.Generator) -> Floats:
-    streams = rng.spawn(len(job.sigma))
-    simulations = [Simulation(job.table, job.start, job.estimator, sigma, job.mean, job.cuts) for sigma in job.sigma]
+    streams = rng.spawn(len(job.levels))
     draws = np.stack(
-        [s.indices(job.n, job.replications, stream, job.suffix) for s, stream in zip(simulations, streams, strict=True)]
+        [s.indices(job.n, job.replications, stream, job.suffix) for s, stream in zip(job.levels, streams, strict=True)]
     )
     if not np.isfinite(draws).any(axis=1).all():
         raise ComputationError("expected samples that the model can be fitted to, found none; is n large enough?")

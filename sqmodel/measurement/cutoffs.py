@@ -13,8 +13,9 @@ import pandas as pd
 
 from sqmodel.errors import ComputationError, InputError
 from sqmodel.measurement.confirmatory import Confirmation, Fitted
-from sqmodel.measurement.cutoff_simulation import INDICES, Job, drawn
+from sqmodel.measurement.cutoff_simulation import Job, drawn
 from sqmodel.measurement.misspecification import Standardised
+from sqmodel.measurement.simulation import INDICES, index_name
 from sqmodel.numerics.sem.model import Matrix
 from sqmodel.result import Result
 
@@ -222,9 +223,7 @@ def _reached(confirmation: Confirmation, fitted: Fitted, draws: Floats, table: p
 
 def _statistic(confirmation: Confirmation, fitted: Fitted, index: str) -> str:
     """lavaan's name of the index to compare: scaled for ordered answers, robust for continuous ones, where there is."""
-    if index == "srmr":
-        return index
-    name = f"{index}.{'scaled' if fitted.table.options.categories else 'robust'}"
+    name = index_name(index, ".scaled" if fitted.table.options.categories else ".robust")
     return name if math.isfinite(confirmation.fit.get(name, math.nan)) else index
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sqmodel.errors import ComputationError
 from sqmodel.measurement.confirmatory import Fitted
+from sqmodel.measurement.model_population import matrices
 from sqmodel.measurement.standardised import standardised
 from sqmodel.numerics.sem.model import Matrix
 
@@ -58,17 +59,7 @@ class Standardised:
         """Rounded estimates of a model of one group."""
         block = fitted.estimated.blocks[0]
         values = np.round(standardised(block, fitted.estimated.solution.theta).real, DIGITS)
-        places = {
-            Matrix.LOADING: np.zeros((block.p, block.m)), Matrix.FACTOR_COV: np.eye(block.m),
-            Matrix.RESIDUAL_COV: np.eye(block.p),
-        }  # fmt: skip
-        for kind, row, column, value in zip(block.matrix, block.row, block.column, values, strict=True):
-            found = places.get(Matrix(kind))
-            if found is None or (kind != Matrix.LOADING and row == column):
-                continue
-            found[row, column] = value
-            if kind != Matrix.LOADING:
-                found[column, row] = value
+        places = matrices(fitted.table, values)
         return cls(
             fitted.table.items, fitted.table.factors, places[Matrix.LOADING], places[Matrix.FACTOR_COV],
             places[Matrix.RESIDUAL_COV],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,7 +99,7 @@ def population_of(
         written = parse_model(model)
         _check_text(written)
     elif isinstance(model, SimplePopulation):
-        written = _written(model.instrument.structure(), _by_dimension(model), model.factor_correlation)
+        written = _written(model.instrument.structure(), model.loadings[_by_dimension(model)], model.factor_correlation)
     else:
         structure = model.structure() if isinstance(model, Instrument) else model
         written = _written(
@@ -145,15 +145,14 @@ def _check_text(rows: Sequence[Row]) -> None:
         raise InputError("population", problems, "write the model as f =~ 0.7*x1 + 0.6*x2 and f ~~ 0.3*g")
 
 
-def _by_dimension(population: SimplePopulation) -> list[float]:
-    """Loadings in the order of the instrument's items, dimension after dimension."""
-    order = np.argsort(population.membership, kind="stable")
-    return [float(x) for x in population.loadings[order]]
+def _by_dimension(population: SimplePopulation) -> npt.NDArray[np.intp]:
+    """The order of the instrument's items, dimension after dimension."""
+    return np.argsort(population.membership, kind="stable")
 
 
 def _written(
     structure: Mapping[str, Sequence[str]],
-    loadings: float | Sequence[float] | Mapping[str, float],
+    loadings: float | Sequence[float] | Floats | Mapping[str, float],
     correlation: float | npt.ArrayLike,
 ) -> tuple[Row, ...]:
     """The relations of a mapping, with the population's values as if they had been written."""
@@ -198,8 +197,7 @@ def _cuts(
         return ()
     if thresholds is None and categories is None:
         if isinstance(model, SimplePopulation):
-            order = np.argsort(model.membership, kind="stable")
-            return tuple(model.thresholds[order])
+            return tuple(model.thresholds[_by_dimension(model)])
         if estimator is None:
             return ()
         if isinstance(model, Instrument):
@@ -223,18 +221,25 @@ def _cuts(
     return tuple(found[i] for i in items)
 
 
+def matrices(table: Table, values: Iterable[float]) -> dict[Matrix, Floats]:
+    """Loadings and covariances of factors and of residuals from a value a cell; diagonals are 1, whatever theirs."""
+    p, m = len(table.items), len(table.factors)
+    out = {Matrix.LOADING: np.zeros((p, m)), Matrix.FACTOR_COV: np.eye(m), Matrix.RESIDUAL_COV: np.eye(p)}
+    for cell, value in zip(table.cells, values, strict=True):
+        if cell.matrix is Matrix.LOADING:
+            out[cell.matrix][cell.row, cell.column] = value
+        elif cell.matrix in out and cell.row != cell.column:
+            own = out[cell.matrix]
+            own[cell.row, cell.column] = own[cell.column, cell.row] = value
+    return out
+
+
 def _completed(table: Table, written: Sequence[Row]) -> tuple[dict[Key, float], Floats]:
     """Values of all loadings, variances and covariances, and the covariance matrix they imply."""
     given = {(r.lhs, r.op, r.rhs): r.fixed[0] for r in written}
     given |= {(r.rhs, r.op, r.lhs): r.fixed[0] for r in written if r.op == "~~"}
-    p, m = len(table.items), len(table.factors)
-    L, phi, residual = np.zeros((p, m)), np.eye(m), np.full((p, p), 0.0)
-    places = {Matrix.LOADING: L, Matrix.FACTOR_COV: phi, Matrix.RESIDUAL_COV: residual}
-    for cell in table.cells:
-        if cell.matrix in places and not (cell.op == "~~" and cell.lhs == cell.rhs):
-            places[cell.matrix][cell.row, cell.column] = given.get(cell[:3], 0.0)
-            if cell.op == "~~":
-                places[cell.matrix][cell.column, cell.row] = given.get(cell[:3], 0.0)
+    places = matrices(table, (given.get(cell[:3], 0.0) for cell in table.cells))
+    L, phi, residual = (places[kind] for kind in (Matrix.LOADING, Matrix.FACTOR_COV, Matrix.RESIDUAL_COV))
     common = L @ phi @ L.T
     own = [given.get((i, "~~", i), math.nan) for i in table.items]
     rest = np.where(np.isnan(own), 1 - np.diag(common), own)

@@ -34,6 +34,8 @@ from sqmodel.numerics.threads import one_blas_thread
 
 Floats = npt.NDArray[np.float64]
 
+INDICES = ("srmr", "rmsea", "cfi")
+
 
 class Fit(NamedTuple):
     """A model fitted to a sample, of as many categories as the sample shows."""
@@ -100,7 +102,7 @@ class Simulation:
         return draw(n, replications, rng)
 
     def indices(self, n: int, replications: int, rng: np.random.Generator, suffix: str = "") -> Floats:
-        """SRMR, RMSEA and CFI of the fits (replications x 3); NaN where the search failed.
+        """`INDICES` of the fits (replications x 3); NaN where the search failed.
 
         Parameters
         ----------
@@ -108,10 +110,10 @@ class Simulation:
         suffix : str
             Of lavaan's names of RMSEA and CFI: "", ".scaled" or ".robust".
         """
-        out = np.full((replications, 3), np.nan)
+        out = np.full((replications, len(INDICES)), np.nan)
         with one_blas_thread(), np.errstate(all="ignore"):
             if self.cuts or self.estimator != "ML":
-                names = ("srmr", f"rmsea{suffix}", f"cfi{suffix}")
+                names = [index_name(index, suffix) for index in INDICES]
                 for k, found in enumerate(self.fits(n, replications, rng)):
                     if found is not None and found.estimated.solution.converged:
                         out[k] = [found.estimated.fit[name] for name in names]
@@ -206,6 +208,11 @@ class Simulation:
             if cell.free >= 0:
                 start[cell.free] = thresholds[cell.row] if cell.matrix is Matrix.THRESHOLD else own[cell[:3]]
         return start
+
+
+def index_name(index: str, suffix: str) -> str:
+    """lavaan's name of one of `INDICES`: the SRMR has no scaled or robust one."""
+    return index if index == "srmr" else f"{index}{suffix}"
 
 
 def without_categories(table: Table, categories: Mapping[str, int]) -> Table:
