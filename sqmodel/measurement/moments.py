@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sqmodel.errors import ComputationError, InputError, PositiveDefiniteWarning
+from sqmodel.errors import ComputationError, ConvergenceWarning, InputError, PositiveDefiniteWarning
 from sqmodel.numerics.polychoric import Polychoric, codes_of, polychoric
+from sqmodel.numerics.sem import robust
 from sqmodel.numerics.sem.estimation import complete_sample, incomplete_sample
 from sqmodel.numerics.sem.model import lower
-from sqmodel.numerics.sem.robust import Answers, free_moments
+from sqmodel.numerics.sem.robust import Answers
 from sqmodel.numerics.sem.samples import LeastSquares, Normal, Patterns
 from sqmodel.survey.responses import Responses
 
@@ -97,9 +98,13 @@ class Moments:
         counts = [self.categories.get(i, 1) - 1 for i in self.items]
         groups = {k: _selected(g, place, counts) for k, g in self.groups.items()}
         answers = tuple(a._replace(x=a.x[:, place]) for a in self.answers)
-        samples = tuple(incomplete_sample(a) for a in answers) if self.samples else ()
         categories = {i: self.categories[i] for i in items if i in self.categories}
-        return replace(self, items=tuple(items), groups=groups, categories=categories, answers=answers, samples=samples)
+        found = replace(self, items=tuple(items), groups=groups, categories=categories, answers=answers)
+        if not self.samples:
+            return found
+        # Free moments of some items are not those of all: the other items say something of the missing answers.
+        samples, notes = _incomplete(list(groups), answers)
+        return replace(found, samples=samples, notes=tuple(dict.fromkeys((*self.notes, *notes))))
 
     def normal(self) -> Sequence[Normal | Patterns]:
         """For maximum likelihood."""
@@ -144,6 +149,22 @@ def _selected(group: GroupMoments, place: Sequence[int], counts: Sequence[int]) 
         group, cov=group.cov[np.ix_(place, place)], mean=group.mean[place], thresholds=group.thresholds[threshold],
         acov=acov,
     )  # fmt: skip
+
+
+def _incomplete(labels: Sequence[str], answers: Sequence[Answers]) -> tuple[tuple[Patterns, ...], tuple[str, ...]]:
+    """Each group's patterns with their free moments, and what is to be doubted of them, also by a warning."""
+    samples, notes = [], []
+    for label, own in zip(labels, answers, strict=True):
+        samples.append(incomplete_sample(own))
+        if not samples[-1].settled:
+            where = f" of group {label}" if label != "" else ""
+            notes.append(
+                f"the free means and covariances{where} of the incomplete answers still moved after "
+                f"{robust.EM_STEPS} steps: chi-square and fit indices are approximate; "
+                "leave out items that few answered"
+            )
+            warn(notes[-1], ConvergenceWarning, stacklevel=5)
+    return tuple(samples), tuple(notes)
 
 
 class Source:
@@ -205,10 +226,9 @@ class Source:
             return self._ordered(out, labels, masks)
         answers = tuple(self._answers(mask) for mask in masks)
         if missing == "fiml":
-            samples = tuple(incomplete_sample(a) for a in answers)
-            found = [free_moments(s) for s in samples]
-            groups = {str(k): GroupMoments(s.n, f[1], f[0]) for k, s, f in zip(labels, samples, found, strict=True)}
-            return replace(out, groups=groups, answers=answers, samples=samples)
+            samples, notes = _incomplete([str(k) for k in labels], answers)
+            groups = {str(k): GroupMoments(s.n, s.cov, s.mean) for k, s in zip(labels, samples, strict=True)}
+            return replace(out, groups=groups, answers=answers, samples=samples, notes=notes)
         groups = {}
         for label, a in zip(labels, answers, strict=True):
             sample = complete_sample(a)

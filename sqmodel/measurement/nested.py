@@ -13,7 +13,7 @@ from scipy.linalg import null_space
 from sqmodel.errors import ComputationError
 from sqmodel.measurement.confirmatory import Confirmation, Fitted
 from sqmodel.numerics.sem import robust
-from sqmodel.numerics.sem.estimation import middle_and_trace
+from sqmodel.numerics.sem.estimation import middle_and_trace, saturated_trace
 from sqmodel.numerics.sem.samples import LeastSquares, Normal, Patterns
 from sqmodel.numerics.sem.solve import information_of
 
@@ -128,5 +128,7 @@ def scaling_at(general: Fitted, constrained: Fitted) -> float:
     assert information is not None
     inverse = np.asarray(np.linalg.pinv(information, hermitian=True), dtype=float)
     samples = [x for x in estimated.samples if isinstance(x, Normal | Patterns)]
-    _, trace = middle_and_trace(estimated.blocks, theta, general.moments.answers, samples, inverse, general.estimator)
+    answers = general.moments.answers
+    free = saturated_trace(estimated.blocks, answers, samples) if observed else 0.0
+    _, trace = middle_and_trace(estimated.blocks, theta, answers, samples, inverse, general.estimator, free)
     return trace / float(estimated.fit["df"])

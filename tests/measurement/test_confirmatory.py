@@ -25,6 +25,8 @@ from sqmodel.measurement.invariance import compare_groups
 from sqmodel.measurement.moments import Moments, Source
 from sqmodel.measurement.nested import difference_test
 from sqmodel.measurement.validity import assess_validity
+from sqmodel.numerics.sem import robust
+from sqmodel.numerics.sem.samples import Patterns
 from tests import oracles
 from tests.reference import surveys
 
@@ -468,6 +470,30 @@ def test_partial_invariance_is_found_and_its_means_equal_lavaan() -> None:
     assert (both.fit["chisq"], both.fit["df"]) == pytest.approx((129.422, 58), abs=5e-4)
     rows = both.parameters[(both.parameters["op"] == "~1") & (both.parameters["group"] == "Grant-White")]
     assert rows.set_index("lhs").loc["textual", ["est", "se"]].to_list() == pytest.approx([0.576, 0.117], abs=5e-4)
+
+
+def test_free_moments_are_found_once_and_named_where_they_do_not_settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+    search = robust.free_moments
+
+    def counted(sample: Patterns) -> Patterns:
+        nonlocal calls
+        calls += 1
+        return search(sample)
+
+    monkeypatch.setattr(robust, "free_moments", counted)
+    confirm(holzinger("missing"), MODEL, missing="fiml", group="school")
+    assert calls == 2
+    monkeypatch.setattr(robust, "EM_STEPS", 3)
+    with pytest.warns(ConvergenceWarning) as caught:
+        result = confirm(holzinger("missing"), MODEL, missing="fiml", group="school", estimator="ML")
+    expected = [
+        f"the free means and covariances of group {school} of the incomplete answers still moved after 3 steps: "
+        "chi-square and fit indices are approximate; leave out items that few answered"
+        for school in ("Pasteur", "Grant-White")
+    ]
+    assert [str(w.message) for w in caught] == expected
+    assert list(result.notes) == expected
 
 
 def test_the_path_diagram_shows_every_loading_and_correlation() -> None:

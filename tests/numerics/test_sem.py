@@ -14,7 +14,7 @@ from sqmodel.measurement.syntax import parse_model
 from sqmodel.numerics.sem import fit, solve
 from sqmodel.numerics.sem.estimation import complete_sample, fit_normal, incomplete_sample
 from sqmodel.numerics.sem.model import implied, jacobian, moments
-from sqmodel.numerics.sem.robust import Answers, free_moments, saturated_information, saturated_scores, saturated_trace
+from sqmodel.numerics.sem.robust import Answers, saturated_information, saturated_scores, saturated_trace
 from sqmodel.numerics.sem.samples import LeastSquares, Normal
 from sqmodel.numerics.sem.solve import Curvature, gradient_of, information_of, minimise
 from sqmodel.numerics.sem.start import start_values
@@ -141,7 +141,9 @@ def test_free_moments_of_incomplete_data_have_no_slope_and_their_information_is_
     x[rng.random(x.shape) < 0.15] = np.nan
     holes = Answers(x[~np.isnan(x).all(axis=1)])
     sample = incomplete_sample(holes)
-    mu, sigma = free_moments(sample)
+    mu, sigma = sample.mean, sample.cov
+    assert sample.settled
+    assert sample.saturated == pytest.approx(sample.minus_loglik(mu, sigma), abs=1e-12)
     np.testing.assert_allclose(saturated_scores(holes, sample).mean(axis=0), 0, atol=1e-5)
     information = saturated_information(sample, mu, sigma)
     row, column = np.triu_indices(6)[1], np.triu_indices(6)[0]

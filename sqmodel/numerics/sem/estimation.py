@@ -13,7 +13,7 @@ from sqmodel.numerics.sem import fit, robust
 from sqmodel.numerics.sem.fit import Test
 from sqmodel.numerics.sem.model import Block, Implied, Matrix, implied, jacobian, lower, moments
 from sqmodel.numerics.sem.robust import Answers
-from sqmodel.numerics.sem.samples import LeastSquares, Normal, Pattern, Patterns
+from sqmodel.numerics.sem.samples import LeastSquares, Normal, Pattern, Patterns, univariate
 from sqmodel.numerics.sem.solve import Curvature, Solution, information_of, minimise
 from sqmodel.numerics.threads import one_blas_thread
 
@@ -76,7 +76,10 @@ def complete_sample(answers: Answers) -> Normal:
 
 
 def incomplete_sample(answers: Answers) -> Patterns:
-    """Sufficient statistics by pattern of missing answers; respondents without any answer have no part."""
+    """Sufficient statistics by pattern of missing answers; respondents without any answer have no part.
+
+    The free means and covariances are found here and nowhere else: all that needs them reads them from the sample.
+    """
     seen = ~np.isnan(answers.x)
     kinds, which = np.unique(seen, axis=0, return_inverse=True)
     order = np.argsort(which, kind="stable")
@@ -91,10 +94,8 @@ def incomplete_sample(answers: Answers) -> Patterns:
         mean = w @ part / w.sum()
         centred = part - mean
         patterns.append(Pattern(observed, rows, float(w.sum()), mean, (centred * w[:, None]).T @ centred / w.sum()))
-    n = sum(p.n for p in patterns)
-    sample = Patterns(n, patterns)
-    mu, sigma = robust.free_moments(sample)
-    return sample._replace(saturated=sample.minus_loglik(mu, sigma))
+    p = answers.x.shape[1]
+    return robust.free_moments(Patterns(sum(g.n for g in patterns), patterns, np.zeros(p), np.eye(p)))
 
 
 def baseline(block: Block, first: int) -> tuple[Block, int]:
@@ -150,15 +151,15 @@ def fit_normal(
     se = np.sqrt(np.maximum((curvature.inverse_diagonal() if inverse is None else np.diag(inverse)) / n, 0))
     model_test, null_test, base = Test(chisq, df), Test(null_chisq, null_df), None
     if answers is not None and estimator in ("MLR", "MLM") and inverse is not None:
-        middle, trace = middle_and_trace(blocks, solution.theta, answers, samples, inverse, estimator)
+        free = saturated_trace(blocks, answers, samples) if estimator == "MLR" else 0.0
+        middle, trace = middle_and_trace(blocks, solution.theta, answers, samples, inverse, estimator, free)
         covariance = inverse @ middle @ inverse / n
         se = np.sqrt(np.maximum(np.diag(covariance), 0))
         model_test = fit.mean_adjusted(chisq, df, trace)
         null_inverse = _inverse(information_of(null_blocks, samples, null.theta, observed=observed))
         assert null_inverse is not None
-        null_test = fit.mean_adjusted(
-            null_chisq, null_df, middle_and_trace(null_blocks, null.theta, answers, samples, null_inverse, estimator)[1]
-        )
+        null_trace = middle_and_trace(null_blocks, null.theta, answers, samples, null_inverse, estimator, free)[1]
+        null_test = fit.mean_adjusted(null_chisq, null_df, null_trace)
     patterns = [s for s in samples if isinstance(s, Patterns)]
     if incomplete:
         base = incomplete_robust(
@@ -182,20 +183,6 @@ def _null(blocks: Sequence[Block], samples: Sequence[Normal | Patterns]) -> tupl
     return out, np.concatenate(starts), q
 
 
-def univariate(sample: Normal | Patterns) -> tuple[Floats, Floats]:
-    """Each variable's own mean and variance, from all answers to it."""
-    if isinstance(sample, Normal):
-        return sample.mean, np.diag(sample.cov).copy()
-    p = 1 + max(int(g.observed.max()) for g in sample.patterns)
-    count, total, square = np.zeros(p), np.zeros(p), np.zeros(p)
-    for g in sample.patterns:
-        count[g.observed] += g.n
-        total[g.observed] += g.n * g.mean
-        square[g.observed] += g.n * (np.diag(g.cov) + g.mean**2)
-    mean = total / count
-    return mean, square / count - mean**2
-
-
 def middle_and_trace(
     blocks: Sequence[Block],
     theta: Floats,
@@ -203,17 +190,21 @@ def middle_and_trace(
     samples: Sequence[Normal | Patterns],
     inverse: Floats,
     estimator: str,
+    saturated: float,
 ) -> tuple[Floats, float]:
-    """Middle of the sandwich, and tr(U Gamma)."""
+    """Middle of the sandwich, and tr(U Gamma); MLR needs the `saturated_trace`, which is the same for all models."""
     if estimator == "MLM":
         complete = [s for s in samples if isinstance(s, Normal)]
         trace, middle = robust.normal_theory_trace(blocks, theta, answers, complete, inverse)
         return middle, trace
     middle = robust.first_order(blocks, theta, answers, samples)
-    saturated = sum(
-        robust.saturated_trace(a, s, b.mean_structure) for a, s, b in zip(answers, samples, blocks, strict=True)
-    )
     return middle, saturated - float(np.sum(middle * inverse))
+
+
+def saturated_trace(blocks: Sequence[Block], answers: Sequence[Answers], samples: Sequence[Normal | Patterns]) -> float:
+    """Of free means (where modelled) and covariances, over all groups."""
+    groups = zip(answers, samples, blocks, strict=True)
+    return sum(robust.saturated_trace(a, s, b.mean_structure) for a, s, b in groups)
 
 
 def _inverse(curvature: Curvature) -> Floats | None:
@@ -255,12 +246,11 @@ def srmr_normal(blocks: Sequence[Block], samples: Sequence[Normal | Patterns], t
     total, n = 0.0, sum(s.n for s in samples)
     for block, sample in zip(blocks, samples, strict=True):
         at = implied(block, theta)
-        mean, cov = (sample.mean, sample.cov) if isinstance(sample, Normal) else robust.free_moments(sample)
-        deviation = np.sqrt(np.diag(cov))
+        deviation = np.sqrt(np.diag(sample.cov))
         row, column = lower(block.p)
-        residual = ((cov - at.sigma) / np.outer(deviation, deviation))[row, column]
+        residual = ((sample.cov - at.sigma) / np.outer(deviation, deviation))[row, column]
         if block.mean_structure:
-            residual = np.concatenate([residual, (mean - at.mu) / deviation])
+            residual = np.concatenate([residual, (sample.mean - at.mu) / deviation])
         total += sample.n / n * float(np.sqrt(np.mean(residual**2)))
     return total
 
@@ -280,10 +270,9 @@ def incomplete_robust(
     n = float(sum(s.n for s in samples))
     parts = []
     for g, sample in enumerate(samples):
-        mu, sigma = robust.free_moments(sample)
-        whole = Normal.of(sample.n, mu, sigma)
-        seen = robust.saturated_information(sample, mu, sigma)
-        full = robust.saturated_information(whole, mu, sigma)
+        whole = Normal.of(sample.n, sample.mean, sample.cov)
+        seen = robust.saturated_information(sample, sample.mean, sample.cov)
+        full = robust.saturated_information(whole, sample.mean, sample.cov)
         lack = np.asarray(np.linalg.inv(seen), dtype=float)
         if answers is None:
             gamma = lack

@@ -9,9 +9,11 @@ import numpy as np
 
 from sqmodel.numerics.correlation import Floats
 from sqmodel.numerics.sem.model import Block, Implied, Ints, Slopes, implied, jacobian, lower, slopes
-from sqmodel.numerics.sem.samples import LeastSquares, Normal, Pattern, Patterns
+from sqmodel.numerics.sem.samples import LeastSquares, Normal, Pattern, Patterns, univariate
 
 _ROWS = 16384
+EM_STEPS = 2000
+"""After so many the free moments of incomplete data count as not settled."""
 
 
 class Answers(NamedTuple):
@@ -105,19 +107,13 @@ def saturated_trace(answers: Answers, sample: Normal | Patterns, mean_structure:
             each = each * answers.weight**2
         return float(each.sum() / answers.n)
     found = saturated_scores(answers, sample, mean_structure)
-    information = saturated_information(sample, *_saturated_moments(sample), mean_structure)
+    information = saturated_information(sample, sample.mean, sample.cov, mean_structure)
     return float(np.trace(np.linalg.solve(information, products(found, answers))))
-
-
-def _saturated_moments(sample: Normal | Patterns) -> tuple[Floats, Floats]:
-    if isinstance(sample, Normal):
-        return sample.mean, sample.cov
-    return free_moments(sample)
 
 
 def saturated_scores(answers: Answers, sample: Normal | Patterns, mean_structure: bool = True) -> Floats:
     """Casewise derivatives by free means (where modelled) and covariances (vech), at their estimates."""
-    mu, sigma = _saturated_moments(sample)
+    mu, sigma = sample.mean, sample.cov
     patterns = sample.patterns if isinstance(sample, Patterns) else None
     pulled = scaled_distances(answers.x, mu, sigma, patterns)
     row, column = lower(len(mu))
@@ -168,18 +164,16 @@ def _pair(sample: Normal) -> tuple[Floats, Floats]:
     return sample.mean, sample.cov
 
 
-def free_moments(sample: Patterns, tolerance: float = 1e-12, max_iter: int = 2000) -> tuple[Floats, Floats]:
-    """Maximum likelihood means and covariances of incomplete normal data by the EM algorithm (Little & Rubin 2002)."""
-    p = 1 + max(int(group.observed.max()) for group in sample.patterns)
-    count, mean, square = np.zeros(p), np.zeros(p), np.zeros(p)
-    for group in sample.patterns:
-        count[group.observed] += group.n
-        mean[group.observed] += group.n * group.mean
-        square[group.observed] += group.n * (np.diag(group.cov) + group.mean**2)
-    mu = mean / count
-    sigma = np.diag(square / count - mu**2)
-    previous = np.inf
-    for _ in range(max_iter):
+def free_moments(sample: Patterns, tolerance: float = 1e-12) -> Patterns:
+    """The sample with its maximum likelihood means and covariances, by the EM algorithm (Little & Rubin 2002).
+
+    It settles where a step changes the log likelihood a respondent by less than `tolerance`; after `EM_STEPS` steps the
+    sample is returned as not settled.
+    """
+    mu, variance = univariate(sample)
+    p, sigma = len(mu), np.diag(variance)
+    previous, settled = np.inf, False
+    for _ in range(EM_STEPS):
         total, cross = np.zeros(p), np.zeros((p, p))
         for group in sample.patterns:
             o = group.observed
@@ -197,10 +191,11 @@ def free_moments(sample: Patterns, tolerance: float = 1e-12, max_iter: int = 200
         mu = total / sample.n
         sigma = cross / sample.n - np.outer(mu, mu)
         now = sample.minus_loglik(mu, sigma)
-        if abs(previous - now) < tolerance:
-            break
+        settled = abs(previous - now) < tolerance
         previous = now
-    return mu, sigma
+        if settled:
+            break
+    return sample._replace(mean=mu, cov=sigma, saturated=previous, settled=settled)
 
 
 class Traces(NamedTuple):

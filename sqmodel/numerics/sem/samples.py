@@ -140,14 +140,21 @@ class Patterns(NamedTuple):
     ----------
     n : float
     patterns : sequence of Pattern
+    mean, cov : array, p and p x p
+        The free ones that maximise the likelihood, computed once by `robust.free_moments`.
     saturated : float
         The discrepancy is measured from this: minus the log likelihood a respondent of free means and covariances,
         without the constant.
+    settled : bool
+        Whether the search for the free moments came to rest.
     """
 
     n: float
     patterns: Sequence[Pattern]
+    mean: Floats
+    cov: Floats
     saturated: float = 0.0
+    settled: bool = True
 
     def value(self, block: Block, theta: Floats) -> float:
         """Minus the log likelihood a respondent, less that of free moments."""
@@ -206,6 +213,20 @@ class Patterns(NamedTuple):
     def hessian(self, block: Block, theta: Floats) -> tuple[Floats, Ints]:
         """By the complex step: the gradient is analytic."""
         return complex_step(self, block, theta)
+
+
+def univariate(sample: Normal | Patterns) -> tuple[Floats, Floats]:
+    """Each variable's own mean and variance, from all answers to it."""
+    if isinstance(sample, Normal):
+        return sample.mean, np.diag(sample.cov).copy()
+    p = 1 + max(int(g.observed.max()) for g in sample.patterns)
+    count, total, square = np.zeros(p), np.zeros(p), np.zeros(p)
+    for g in sample.patterns:
+        count[g.observed] += g.n
+        total[g.observed] += g.n * g.mean
+        square[g.observed] += g.n * (np.diag(g.cov) + g.mean**2)
+    mean = total / count
+    return mean, square / count - mean**2
 
 
 class LeastSquares(NamedTuple):
