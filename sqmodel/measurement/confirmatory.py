@@ -300,7 +300,7 @@ def _estimate(table: Table, moments: Moments, estimator: str, bounds: bool) -> E
     limits = _bounds(table) if bounds else None
     answers = moments.answers or None
     if moments.categories:
-        samples = moments.least_squares("none" if estimator.startswith("ULS") else "diagonal")
+        samples = moments.least_squares(weighted=not estimator.startswith("ULS"))
         gammas = [g.acov for g in groups if g.acov is not None]
         return fit_least_squares(blocks, samples, gammas, start, estimator=estimator, bounds=limits)
     if answers is None and estimator != "ML":

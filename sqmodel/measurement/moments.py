@@ -112,8 +112,8 @@ class Moments:
             return list(self.samples)
         return [Normal.of(g.n, g.mean, g.cov) for g in self.groups.values()]
 
-    def least_squares(self, weight: str = "diagonal") -> list[LeastSquares]:
-        """For least squares on thresholds and correlations: "diagonal", "none" or "full" weights."""
+    def least_squares(self, *, weighted: bool = True) -> list[LeastSquares]:
+        """For least squares on thresholds and correlations, weighted by the inverse of their variances or not."""
         row, column = lower(len(self.items), diagonal=False)
         out = []
         for g in self.groups.values():
@@ -122,12 +122,7 @@ class Moments:
                 raise ComputationError(
                     "expected the covariance of thresholds and correlations, found none; supply acov"
                 )
-            kinds = {"none": np.ones(len(observed)), "diagonal": 1 / np.diag(g.acov)}
-            out.append(
-                LeastSquares(
-                    g.n, observed, kinds[weight] if weight in kinds else np.asarray(np.linalg.inv(g.acov), dtype=float)
-                )
-            )
+            out.append(LeastSquares(g.n, observed, 1 / np.diag(g.acov) if weighted else np.ones(len(observed))))
         return out
 
 

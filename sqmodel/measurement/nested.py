@@ -96,10 +96,10 @@ def _satorra_2000(constrained: Fitted, general: Fitted, plain: float, m: int) ->
     one = _stacked(general, gammas)
     zero = _stacked(constrained, gammas)
     restriction = null_space((np.linalg.pinv(one.slope) @ zero.slope).T).T
-    inverse = np.linalg.inv(one.slope.T @ one.weight @ one.slope)
+    weighted = one.weight[:, None] * one.slope
+    inverse = np.linalg.inv(one.slope.T @ weighted)
     spread = restriction @ inverse @ restriction.T
     projection = inverse @ restriction.T @ np.linalg.pinv(spread, hermitian=True) @ restriction @ inverse
-    weighted = one.weight @ one.slope
     product = weighted @ projection @ weighted.T @ one.gamma
     first, second = float(np.trace(product)), float(np.sum(product * product.T))
     slope = math.sqrt(m / second)

@@ -356,14 +356,13 @@ def fit_least_squares(
     own, null_df = m.correlations, int(m.correlations.sum())
     observed = np.concatenate([s.observed for s in samples])
     factor = np.concatenate([np.full(len(s.observed), (s.n - 1) / (s.n / n)) for s in samples])
-    null_weight = m.weight[np.ix_(own, own)]
-    null_chisq = float((factor * observed)[own] @ null_weight @ observed[own])
+    null_chisq = float(np.sum((factor * m.weight * observed**2)[own]))
     covariance = inverse / counted.sum()
     model_test, null_test, base = Test(chisq, df), Test(null_chisq, null_df), None
     if estimator in ("WLSMV", "ULSMV", "ULSM"):
         traces, middle = robust.least_squares_traces(m, inverse)
         covariance = inverse @ middle @ inverse / counted.sum()
-        product = null_weight @ m.gamma[np.ix_(own, own)]
+        product = m.weight[own, None] * m.gamma[np.ix_(own, own)]
         null_traces = float(np.trace(product)), float(np.sum(product * product.T))
         if ordered:
             model_test = fit.scaled_shifted(chisq, df, *traces)
@@ -428,9 +427,9 @@ def ordered_robust(
         weights.append(V * sample.n / n)
     own = m.correlations
     V = _diagonal_blocks(weights)
-    gamma, slope, weight = m.gamma[np.ix_(own, own)], m.slope[own], m.weight[np.ix_(own, own)]
+    gamma, slope = m.gamma[np.ix_(own, own)], m.slope[own]
     # tr(M' V M Gamma) with M = I - D E D'W, multiplied out so that only q columns meet.
-    lean, pulled = slope @ inverse, weight @ slope
+    lean, pulled = slope @ inverse, m.weight[own, None] * slope
     spread = gamma @ pulled
     first = float(
         np.sum(V * gamma) - 2 * np.sum((V @ lean) * spread) + np.sum((lean.T @ V @ lean) * (pulled.T @ spread))

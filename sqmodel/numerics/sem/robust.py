@@ -11,7 +11,6 @@ from sqmodel.numerics.correlation import Floats
 from sqmodel.numerics.sem.model import Block, Implied, Ints, Slopes, implied, jacobian, lower, slopes
 from sqmodel.numerics.sem.samples import LeastSquares, Normal, Pattern, Patterns, univariate
 
-_ROWS = 16384
 EM_STEPS = 2000
 """After so many the free moments of incomplete data count as not settled."""
 
@@ -138,7 +137,9 @@ def saturated_information(sample: Normal | Patterns, mu: Floats, sigma: Floats, 
     half = np.where(row == column, 0.5, 1.0)
     s = len(row)
     out = np.zeros((p + s, p + s))
-    whole = Pattern(np.arange(p), np.arange(0), sample.n, *_pair(sample)) if isinstance(sample, Normal) else None
+    whole = (
+        Pattern(np.arange(p), np.arange(0), sample.n, sample.mean, sample.cov) if isinstance(sample, Normal) else None
+    )
     for group in [whole] if whole is not None else sample.patterns:  # type: ignore[union-attr]
         at = np.ix_(group.observed, group.observed)
         inverse, curve, pull = np.zeros((p, p)), np.zeros((p, p)), np.zeros(p)
@@ -155,13 +156,9 @@ def saturated_information(sample: Normal | Patterns, mu: Floats, sigma: Floats, 
         both = np.zeros((s, s))
         for a, b in ((inverse, curve), (curve, inverse)):
             both += a[np.ix_(row, row)] * b[np.ix_(column, column)] + a[np.ix_(row, column)] * b[np.ix_(column, row)]
-        out[p:, p:] += share * both * (half[:, None] * half) * 0.5 * 1.0
+        out[p:, p:] += share * both * (half[:, None] * half) / 2
     out[p:, :p] = out[:p, p:].T
     return out if mean_structure else out[p:, p:]
-
-
-def _pair(sample: Normal) -> tuple[Floats, Floats]:
-    return sample.mean, sample.cov
 
 
 def free_moments(sample: Patterns, tolerance: float = 1e-12) -> Patterns:
@@ -251,7 +248,7 @@ class Moments(NamedTuple):
     ----------
     slope : array, S x q
         Derivatives of all moments by the parameters.
-    weight : array, S x S
+    weight : array, S
         Weights times each group's share.
     gamma : array, S x S
         Asymptotic covariance of the moments, divided by the share.
@@ -268,20 +265,19 @@ class Moments(NamedTuple):
 def stacked(
     blocks: Sequence[Block], theta: Floats, samples: Sequence[LeastSquares], gammas: Sequence[Floats]
 ) -> Moments:
-    """All groups' derivatives, weights and covariances as block matrices."""
+    """All groups' derivatives, weights and covariances: matrices of blocks, and one vector of weights."""
     q, total = len(theta), sum(s.n for s in samples)
     sizes = [len(s.observed) for s in samples]
     ends = np.cumsum([0, *sizes])
     slope = np.zeros((ends[-1], q))
-    weight, gamma = np.zeros((ends[-1],) * 2), np.zeros((ends[-1],) * 2)
+    weight, gamma = np.zeros(ends[-1]), np.zeros((ends[-1],) * 2)
     kind = np.zeros(ends[-1], dtype=bool)
     for g, (block, sample) in enumerate(zip(blocks, samples, strict=True)):
         part = slice(ends[g], ends[g + 1])
         J, found = jacobian(block, implied(block, theta))
         np.add.at(slope[part].T, found.parameter, J.T)
         share = sample.n / total
-        own = sample.weight if sample.weight.ndim == 2 else np.diag(sample.weight)
-        weight[part, part] = own * share
+        weight[part] = sample.weight * share
         gamma[part, part] = gammas[g] / share
         row, column = lower(block.p, diagonal=not block.ordered)
         kind[ends[g + 1] - len(row) : ends[g + 1]] = row != column
@@ -293,13 +289,10 @@ def least_squares_traces(m: Moments, inverse: Floats) -> tuple[Traces, Floats]:
 
     U = W - W D (D'WD)^-1 D'W (Satorra & Bentler 1994; Asparouhov & Muthen 2010 use the second trace).
     """
-    diagonal = np.diag(m.weight)
-    plain = not np.any(m.weight - np.diag(diagonal))
-    weighted = diagonal[:, None] * m.slope if plain else m.weight @ m.slope
-    middle = weighted.T @ m.gamma @ weighted
-    product = (diagonal[:, None] * m.gamma if plain else m.weight @ m.gamma) - weighted @ (
-        inverse @ (weighted.T @ m.gamma)
-    )
+    weighted = m.weight[:, None] * m.slope
+    spread = weighted.T @ m.gamma
+    middle = spread @ weighted
+    product = m.weight[:, None] * m.gamma - weighted @ (inverse @ spread)
     return Traces(float(np.trace(product)), float(np.sum(product * product.T))), middle
 
 

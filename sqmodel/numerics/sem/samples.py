@@ -237,8 +237,8 @@ class LeastSquares(NamedTuple):
     n : float
     observed : array, s
         As `model.moments` orders them.
-    weight : array, s or s x s
-        Diagonal (unweighted and diagonally weighted least squares) or full.
+    weight : array, s
+        Of each moment: ones for unweighted, inverse variances for diagonally weighted least squares.
     """
 
     n: float
@@ -246,9 +246,7 @@ class LeastSquares(NamedTuple):
     weight: Floats
 
     def weighted(self, x: Floats) -> Floats:
-        """Weight matrix times x."""
-        if self.weight.ndim == 2:
-            return self.weight @ x
+        """Every row of x times its moment's weight."""
         return self.weight * x if x.ndim == 1 else self.weight[:, None] * x
 
     def value(self, block: Block, theta: Floats) -> float:
