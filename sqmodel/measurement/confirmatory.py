@@ -24,6 +24,7 @@ from sqmodel.errors import (
 )
 from sqmodel.measurement.diagram import Diagram, path_diagram
 from sqmodel.measurement.model_table import Options, Table, complete
+from sqmodel.measurement.modification import modification_indices, score_tests
 from sqmodel.measurement.moments import Moments, Source
 from sqmodel.measurement.standardised import standardised_with_errors
 from sqmodel.measurement.syntax import Row, parse_model
@@ -111,15 +112,11 @@ class Confirmation(Result):
     @cached_property
     def modification_indices(self) -> pd.DataFrame:
         """What freeing each fixed parameter would gain: mi, expected change (epc, and standardised), largest first."""
-        from sqmodel.measurement.modification import modification_indices
-
         return modification_indices(self.internal)
 
     @cached_property
     def score_tests(self) -> pd.DataFrame:
         """What releasing each equality constraint would gain."""
-        from sqmodel.measurement.modification import score_tests
-
         return score_tests(self.internal)
 
     @property

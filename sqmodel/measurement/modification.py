@@ -12,8 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from sqmodel.errors import ComputationError
 from sqmodel.measurement.model_table import Cell, Table
 from sqmodel.measurement.standardised import standardised
+from sqmodel.numerics.sem import solve
 from sqmodel.numerics.sem.model import Block, Matrix
 from sqmodel.numerics.sem.solve import gradient_of, information_of
 
@@ -31,6 +33,11 @@ def modification_indices(fitted: Fitted) -> pd.DataFrame:
     observed one for incomplete answers), as in lavaan. For ordered items the test counts n - 1 as the chi-square does,
     and the expected change is the score over its variance; lavaan 0.6-14 multiplies the one by ((n - 1) / n)^2 and the
     other by (n - 1) / n, of which there is no account.
+
+    Raises
+    ------
+    ComputationError
+        More parameters, with those that would be freed, than one matrix holds.
     """
     extended, theta = _extended(fitted)
     gradient, variance, first = _scores(fitted, extended, theta)
@@ -56,25 +63,29 @@ def modification_indices(fitted: Fitted) -> pd.DataFrame:
 
 
 def score_tests(fitted: Fitted) -> pd.DataFrame:
-    """One row an equality constraint: what the parameter of a later group, released alone, would gain."""
+    """One row an equality constraint: what the parameter of a later group, released alone, would gain.
+
+    Raises
+    ------
+    ComputationError
+        More parameters than one matrix holds.
+    """
     table, theta = fitted.table, fitted.estimated.solution.theta
     released = table.released()
     old = np.array([c.free for c in table.cells if c.free >= 0])
     whole = theta[old]
     samples = fitted.estimated.samples
     gradient = gradient_of(released.blocks(), samples, whole)
-    information = information_of(released.blocks(), samples, whole, observed=bool(fitted.moments.samples)).dense
-    assert information is not None
+    information = _information(fitted, released, whole, "score tests")
     to = np.zeros((len(old), table.q))
     to[np.arange(len(old)), old] = 1
     left = information @ to
     rest = np.diag(information) - np.einsum("ij,ji->i", left, np.linalg.solve(to.T @ left, left.T))
-    shared = np.bincount(old, minlength=table.q) > 1
     n, labels, rows = fitted.estimated.n, list(fitted.moments.groups), []
-    seen: set[int] = set()
     slots = [c for c in table.cells if c.free >= 0]
+    firsts = set(np.unique(old, return_index=True)[1].tolist())
     for k, cell in enumerate(slots):
-        if not shared[cell.free] or (cell.free not in seen and not seen.add(cell.free)):  # type: ignore[func-returns-value]
+        if k in firsts:
             continue
         mi = n * gradient[k] ** 2 / rest[k] if rest[k] > 1e-10 else math.nan
         rows.append((cell.lhs, cell.op, cell.rhs, str(labels[cell.group]), mi, stats.chi2.sf(mi, 1),
@@ -113,14 +124,22 @@ def _scores(fitted: Fitted, extended: Table, theta: Floats) -> tuple[Floats, Flo
     """Gradient of all parameters, and the variance of the added ones' given the model's."""
     samples, blocks, first = fitted.estimated.samples, extended.blocks(), fitted.table.q
     gradient = gradient_of(blocks, samples, theta)
-    information = information_of(blocks, samples, theta, observed=bool(fitted.moments.samples))
-    if information.dense is None:
-        from sqmodel.errors import ComputationError
-
-        raise ComputationError("expected fewer parameters for modification indices; fit fewer groups at a time")
-    inner, cross = information.dense[:first, :first], information.dense[:first, first:]
-    variance = np.diag(information.dense)[first:] - np.einsum("ij,ij->j", cross, np.linalg.solve(inner, cross))
+    information = _information(fitted, extended, theta, "modification indices")
+    inner, cross = information[:first, :first], information[:first, first:]
+    variance = np.diag(information)[first:] - np.einsum("ij,ij->j", cross, np.linalg.solve(inner, cross))
     return gradient, variance, first
+
+
+def _information(fitted: Fitted, table: Table, theta: Floats, purpose: str) -> Floats:
+    """Of one respondent by the parameters of `table`; the observed one for incomplete answers."""
+    observed = bool(fitted.moments.samples)
+    found = information_of(table.blocks(), fitted.estimated.samples, theta, observed=observed).dense
+    if found is None:
+        raise ComputationError(
+            f"expected at most {solve.DENSE} parameters for {purpose}, with those they would add, found {table.q}; "
+            "fit fewer groups at a time"
+        )
+    return found
 
 
 def _unit(block: Block, theta: Floats, first: int) -> Floats:

@@ -25,7 +25,7 @@ from sqmodel.measurement.invariance import compare_groups
 from sqmodel.measurement.moments import Moments, Source
 from sqmodel.measurement.nested import difference_test
 from sqmodel.measurement.validity import assess_validity
-from sqmodel.numerics.sem import robust
+from sqmodel.numerics.sem import robust, solve
 from sqmodel.numerics.sem.samples import Patterns
 from tests import oracles
 from tests.reference import surveys
@@ -211,6 +211,24 @@ def test_score_tests_of_released_constraints_equal_lavaan() -> None:
     result = confirm(holzinger(), MODEL, group="school", group_equal=["loadings", "intercepts"])
     found = result.score_tests["mi"].head(6).to_list()
     assert found == pytest.approx([row["X2"] for row in SEM["score"]], rel=1e-4)
+
+
+def test_score_tests_of_too_many_parameters_say_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = confirm(holzinger(), MODEL, estimator="ML", group="school", group_equal=["loadings"])
+    monkeypatch.setattr(solve, "DENSE", 100)
+    with pytest.raises(ComputationError) as caught:
+        _ = result.modification_indices
+    assert str(caught.value) == (
+        "expected at most 100 parameters for modification indices, with those they would add, found 162; "
+        "fit fewer groups at a time"
+    )
+    monkeypatch.setattr(solve, "DENSE", 50)
+    with pytest.raises(ComputationError) as caught:
+        _ = result.score_tests
+    assert str(caught.value) == (
+        "expected at most 50 parameters for score tests, with those they would add, found 60; "
+        "fit fewer groups at a time"
+    )
 
 
 def test_scaled_difference_tests_equal_lavaan() -> None:
