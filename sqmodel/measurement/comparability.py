@@ -8,13 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from sqmodel.errors import ComputationError, SqmodelError
-from sqmodel.measurement.confirmatory import confirm
+from sqmodel.errors import SqmodelError
 from sqmodel.measurement.invariance import Invariance, compare_groups
-from sqmodel.numerics.sem.model import Matrix
 from sqmodel.result import Result
 from sqmodel.survey.responses import Responses
 
@@ -133,14 +130,12 @@ def _effects(part: Responses, group: str, model: dict[str, list[str]], found: In
     Under the comparable model the groups' item means differ by their latent means; what the observed means differ
     beyond that is bias. Dimensions count alike, as do the items of a dimension.
     """
-    free = [f"{item} ~ 1" for item in found.released["lhs"]] if found.partial else []
-    fit = confirm(part, model, group=group, group_equal=("loadings", "intercepts"), group_partial=free)
-    fitted = fit.internal
+    fitted = found.confirmations["partial" if found.partial else "scalar"].internal
     scales = {item: part.instrument.scale_of(item) for own in model.values() for item in own}
     labels = list(fitted.moments.groups)
-    implied, items = fitted.estimated.implied(), fitted.table.items
+    items = fitted.table.items
     observed = [fitted.moments.groups[g].mean for g in labels]
-    intercepts = _intercepts(fitted)
+    by_factors = [at.loading @ at.factor_mean for at in fitted.estimated.implied()]
     out = []
     for g, label in enumerate(labels):
         points = {"observed": 0.0, "bias": 0.0}
@@ -148,21 +143,10 @@ def _effects(part: Responses, group: str, model: dict[str, list[str]], found: In
             for item in own:
                 i = items.index(item)
                 share = 100 / (scales[item].maximum - scales[item].minimum) / len(own) / len(model)
-                fair = float(implied[g].mu[i] - intercepts[g][i]) - float(implied[0].mu[i] - intercepts[0][i])
+                fair = float(by_factors[g][i] - by_factors[0][i])
                 difference = float(observed[g][i] - observed[0][i])
                 points["observed"] += share * difference
                 points["bias"] += share * (difference - fair)
         n = int(fitted.moments.groups[label].n)
         out.append({"group": group, "value": str(label), "n": n, **points, "fair": points["observed"] - points["bias"]})
-    return out
-
-
-def _intercepts(fitted: Any) -> list[np.ndarray]:
-    theta, p = fitted.estimated.solution.theta, len(fitted.table.items)
-    out = [np.zeros(p) for _ in range(fitted.table.groups)]
-    for cell in fitted.table.cells:
-        if cell.matrix == Matrix.INTERCEPT:
-            out[cell.group][cell.row] = theta[cell.free] if cell.free >= 0 else cell.value
-    if not out:
-        raise ComputationError("expected intercepts in the model, found none")
     return out

@@ -67,6 +67,22 @@ class Invariance(Result):
         return f"by {self.settings['by']}, {len(self.settings['groups'])} groups, n={self.n}: {held} invariance holds"
 
     @property
+    def confirmations(self) -> dict[str, Confirmation]:
+        """The fitted models by the names of the steps, and ``partial`` where released parameters make means comparable.
+
+        Raises
+        ------
+        ComputationError
+            The result was read from a file.
+        """
+        found: dict[str, Confirmation] | None = self.__dict__.get("_confirmations")
+        if found is None:
+            raise ComputationError(
+                "expected groups compared in this session, found a result read back; call compare_groups() again"
+            )
+        return found
+
+    @property
     def comparable(self) -> bool:
         """Whether means may be compared: scalar invariance, at least partially."""
         return self.partial or self.level in ("scalar", "strict")
@@ -124,12 +140,15 @@ def compare_groups(
         released, partial_fit = _partial(moments, rows, shared, fits, most_released)
     notes = _notes(fits, ordered)
     best = partial_fit or fits["scalar"]
-    return Invariance(
+    result = Invariance(
         fits["configural"].n,
         {"by": by, "groups": groups, "ordered": ordered, "estimator": fits["configural"].settings["estimator"],
          "most_released": most_released, "level": level},
         steps, reached, released, _latent_means(best), partial_fit is not None, notes,
     )  # fmt: skip
+    # Beside the fields, as in a Confirmation: neither printed nor written.
+    result.__dict__["_confirmations"] = fits | ({"partial": partial_fit} if partial_fit else {})
+    return result
 
 
 def _ladder(data: Moments, rows: Sequence[Row], shared: dict[str, Any], ordered: bool) -> dict[str, Confirmation]:

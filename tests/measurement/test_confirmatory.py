@@ -21,7 +21,7 @@ from sqmodel.errors import (
     SqmodelWarning,
 )
 from sqmodel.measurement.confirmatory import Confirmation, confirm
-from sqmodel.measurement.invariance import compare_groups
+from sqmodel.measurement.invariance import Invariance, compare_groups
 from sqmodel.measurement.moments import Moments, Source
 from sqmodel.measurement.nested import difference_test
 from sqmodel.measurement.validity import assess_validity
@@ -488,6 +488,22 @@ def test_partial_invariance_is_found_and_its_means_equal_lavaan() -> None:
     assert (both.fit["chisq"], both.fit["df"]) == pytest.approx((129.422, 58), abs=5e-4)
     rows = both.parameters[(both.parameters["op"] == "~1") & (both.parameters["group"] == "Grant-White")]
     assert rows.set_index("lhs").loc["textual", ["est", "se"]].to_list() == pytest.approx([0.576, 0.117], abs=5e-4)
+
+
+def test_compared_groups_keep_their_models_but_not_on_paper() -> None:
+    found = compare_groups(holzinger(), MODEL, by="school", estimator="ML")
+    assert list(found.confirmations) == ["configural", "metric", "scalar", "strict", "partial"]
+    steps = found.steps.set_index("model")["chisq"]
+    for name, chisq in steps.items():
+        assert found.confirmations[str(name)].fit["chisq"] == chisq
+    assert found.confirmations["partial"].settings["group_partial"] == [f"{x} ~ 1" for x in found.released["lhs"]]
+    back = Invariance.from_json(found.to_json())
+    assert repr(back) == repr(found)
+    with pytest.raises(ComputationError) as caught:
+        _ = back.confirmations
+    assert str(caught.value) == (
+        "expected groups compared in this session, found a result read back; call compare_groups() again"
+    )
 
 
 def test_free_moments_are_found_once_and_named_where_they_do_not_settle(monkeypatch: pytest.MonkeyPatch) -> None:
