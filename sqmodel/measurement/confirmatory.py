@@ -208,7 +208,8 @@ def confirm(
     options = Options(
         std_lv=std_lv, orthogonal=orthogonal, group_equal=tuple(group_equal),
         mean_structure=mean_structure or len(moments.groups) > 1 or bool(moments.samples) or _clustered(moments),
-        group_partial=tuple(_relation(r) for r in group_partial), categories=moments.categories,
+        group_partial=tuple((r.lhs, r.op, r.rhs) for text in group_partial for r in parse_model(text)),
+        categories=moments.categories,
     )  # fmt: skip
     table = complete(rows, len(moments.groups), options)
     fitted = Fitted(table, moments, _estimate(table, moments, chosen, bounds), chosen)
@@ -278,11 +279,6 @@ def _default(ordered: bool, moments: Moments) -> str:
     if ordered:
         return "WLSMV"
     return "MLR" if moments.answers else "ML"
-
-
-def _relation(text: str) -> tuple[str, str, str]:
-    row = parse_model(text)[0]
-    return row.lhs, row.op, row.rhs
 
 
 def _estimate(table: Table, moments: Moments, estimator: str, bounds: bool) -> Estimated:

@@ -9,12 +9,11 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from sqmodel.errors import InputError
+from sqmodel.measurement.model_check import check_model
 from sqmodel.measurement.syntax import Row
 from sqmodel.numerics.sem.model import Block, Matrix
 
 T = TypeVar("T")
-EQUAL = ("loadings", "intercepts", "residuals", "means", "lv.variances", "lv.covariances", "thresholds")
 
 
 class Cell(NamedTuple):
@@ -130,8 +129,8 @@ def complete(rows: Sequence[Row], groups: int, options: Options) -> Table:
     Raises
     ------
     InputError
-        Variables that are no indicators, modifiers for another number of groups, a factor that loads on itself through
-        others.
+        With all problems: variables that are no indicators, modifiers for another number of groups, relations that no
+        cell holds, factors that load on themselves through others.
     """
     return _Builder(rows, groups, options).table()
 
@@ -146,8 +145,9 @@ class _Builder:
         self.written: dict[tuple[str, str, str], Row] = {}
         for row in rows:
             self.written[self._key(row.lhs, row.op, row.rhs)] = row
-        self._check(rows)
+        check_model(rows, self.items, self.factors, groups, options)
         self.fixed_labels = self._labels_of_markers()
+        self.released = {self._key(*relation) for relation in options.group_partial}
         self.cells: list[Cell] = []
         self.numbers: dict[str, int] = {}
         self.q = 0
@@ -164,29 +164,6 @@ class _Builder:
             return lhs, op, rhs
         order = {name: k for k, name in enumerate((*self.items, *self.factors))}
         return (lhs, op, rhs) if order.get(lhs, 0) <= order.get(rhs, 0) else (rhs, op, lhs)
-
-    def _check(self, rows: Sequence[Row]) -> None:
-        known = {*self.items, *self.factors}
-        problems = []
-        for row in rows:
-            names = [row.lhs] if row.op in ("~1", "|", "~*~") else [row.lhs, row.rhs]
-            strangers = [n for n in names if n not in known]
-            problems += [
-                f"expected items or factors of the model in '{row.lhs} {row.op} {row.rhs}', found {n!r}"
-                for n in strangers
-            ]
-            for kind in (row.fixed, row.start, row.label):
-                if len(kind) not in (0, 1, self.groups):
-                    problems.append(
-                        f"expected one modifier or one for each of {self.groups} groups in "
-                        f"'{row.lhs} {row.op} {row.rhs}', found {len(kind)}"
-                    )
-            if row.op == "|" and not row.rhs[1:].isdigit():
-                problems.append(f"expected thresholds t1, t2, ... of {row.lhs}, found {row.rhs!r}")
-        wrong = [e for e in self.options.group_equal if e not in EQUAL]
-        problems += [f"expected group_equal among {', '.join(EQUAL)}, found {e!r}" for e in wrong]
-        if problems:
-            raise InputError("model", problems, "correct the model's text")
 
     def table(self) -> Table:
         for g in range(self.groups):
@@ -206,7 +183,7 @@ class _Builder:
         label = _of_group(row.label if row else (), g) or ""
         if fixed is None:
             fixed = self.fixed_labels.get(label, default)
-        kept = equal in self.options.group_equal and key not in self.options.group_partial
+        kept = equal in self.options.group_equal and key not in self.released
         if not label and kept and math.isnan(fixed) and self.groups > 1:
             label = f".{key[0]}{key[1]}{key[2]}"
         number = -1
@@ -260,10 +237,6 @@ class _Builder:
         pairs |= dict.fromkeys(key for key in self.written if key[1] == "~~" and key[0] != key[2])
         for key in pairs:
             names = self.factors if key[0] in self.factors and key[2] in self.factors else self.items
-            if key[0] not in names or key[2] not in names:
-                raise InputError(
-                    "model", [f"expected covariances among items or among factors, found '{' '.join(key)}'"]
-                )
             matrix = Matrix.FACTOR_COV if names is self.factors else Matrix.RESIDUAL_COV
             a, b = names.index(key[0]), names.index(key[2])
             equal = "lv.covariances" if matrix is Matrix.FACTOR_COV else "residuals"

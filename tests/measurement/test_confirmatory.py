@@ -213,6 +213,19 @@ def test_score_tests_of_released_constraints_equal_lavaan() -> None:
     assert found == pytest.approx([row["X2"] for row in SEM["score"]], rel=1e-4)
 
 
+def test_several_relations_are_released_at_once_and_a_covariance_in_either_order() -> None:
+    options: dict[str, Any] = {"estimator": "ML", "group": "school"}
+    equal = ["loadings", "intercepts", "lv.covariances"]
+    for one, other in (
+        (["x3 + x7 ~ 1"], ["x3 ~ 1", "x7 ~ 1"]),
+        (["textual ~~ visual"], ["visual ~~ textual"]),
+    ):
+        found, same = (confirm(holzinger(), MODEL, group_equal=equal, group_partial=p, **options) for p in (one, other))
+        none = confirm(holzinger(), MODEL, group_equal=equal, **options)
+        assert found.fit == same.fit
+        assert found.fit["df"] == none.fit["df"] - len(other)
+
+
 def test_score_tests_of_too_many_parameters_say_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
     result = confirm(holzinger(), MODEL, estimator="ML", group="school", group_equal=["loadings"])
     monkeypatch.setattr(solve, "DENSE", 100)
@@ -407,6 +420,65 @@ class TestBadInput:
         assert str(caught.value) == (
             "model: 2 problems\n  - expected one modifier or one for each of 1 groups in 'f =~ c', found 3\n"
             "  - expected items or factors of the model in 'q ~~ a', found 'q'\n  What to do: correct the model's text"
+        )
+
+    def test_relations_that_no_cell_holds(self) -> None:
+        with pytest.raises(InputError) as caught:
+            confirm(
+                self.data(),
+                "f =~ a + b + c + d\na | t1\nf | t1\na ~*~ 1*a\nf ~~ 0.2*b\nq ~*~ q\na ~~ 0.5*a",
+                group_equal=["slopes"],
+            )
+        assert str(caught.value) == (
+            "model: 6 problems\n"
+            "  - expected thresholds of ordered items, found 'a | t1' of a continuous item\n"
+            "  - expected thresholds of ordered items, found 'f | t1' of a factor\n"
+            "  - expected scale factors of ordered items, found 'a ~*~ a' of a continuous item\n"
+            "  - expected covariances among items or among factors, found 'f ~~ b'\n"
+            "  - expected items or factors of the model in 'q ~*~ q', found 'q'\n"
+            "  - expected group_equal among loadings, intercepts, residuals, means, lv.variances, lv.covariances, "
+            "thresholds, found 'slopes'\n"
+            "  What to do: correct the model's text"
+        )
+
+    def test_relations_that_no_cell_of_ordered_items_holds(self) -> None:
+        data = pd.DataFrame(np.searchsorted([-1, 0, 1], self.data(200)), columns=list("abcd"))
+        model = "f =~ a + b + c + d"
+        with pytest.raises(InputError) as caught:
+            confirm(data, f"{model}\na | t3 + t9\nb ~~ 0.5*b\nc ~~ v*c\nd ~~ d", ordered=True)
+        assert str(caught.value) == (
+            "model: 3 problems\n"
+            "  - expected thresholds t1 to t3 of a, which has 4 categories, found 't9'\n"
+            "  - expected no value for the residual variance of the ordered item b, which follows from its scale "
+            "factor (b ~*~ b), found 'b ~~ b' with one\n"
+            "  - expected no value for the residual variance of the ordered item c, which follows from its scale "
+            "factor (c ~*~ c), found 'c ~~ c' with one\n"
+            "  What to do: correct the model's text"
+        )
+        named = confirm(data, f"{model}\na | t3\nd ~~ d", ordered=True)
+        assert named.fit == confirm(data, model, ordered=True).fit
+
+    def test_relations_to_release_that_the_model_does_not_have(self) -> None:
+        data = self.data().assign(g=np.repeat(["x", "y"], 30))
+        model, equal = "f =~ a + b\ng =~ c + d", ["loadings", "intercepts", "lv.covariances"]
+        with pytest.raises(InputError) as caught:
+            confirm(data, model, group="g", group_equal=equal, group_partial=["a + q ~ 1", "f =~ c", "f ~~ h"])
+        assert str(caught.value) == (
+            "model: 3 problems\n"
+            "  - expected relations of the model in group_partial, found 'q ~ 1'\n"
+            "  - expected relations of the model in group_partial, found 'f =~ c'\n"
+            "  - expected relations of the model in group_partial, found 'f ~~ h'\n"
+            "  What to do: correct the model's text"
+        )
+
+    def test_factors_that_load_on_themselves_through_others(self) -> None:
+        with pytest.raises(InputError) as caught:
+            confirm(self.data(), "f =~ a + b + g\ng =~ c + h\nh =~ d + f\nk =~ f + m\nm =~ a + k")
+        assert str(caught.value) == (
+            "model: 2 problems\n"
+            "  - expected factors that do not load on themselves through others, found f =~ g =~ h =~ f\n"
+            "  - expected factors that do not load on themselves through others, found k =~ m =~ k\n"
+            "  What to do: correct the model's text"
         )
 
     def test_estimators_that_do_not_fit_the_answers(self) -> None:
