@@ -25,7 +25,8 @@ from sqmodel.errors import (
 from sqmodel.measurement.diagram import Diagram, path_diagram
 from sqmodel.measurement.model_table import Options, Table, complete
 from sqmodel.measurement.modification import modification_indices, score_tests
-from sqmodel.measurement.moments import Moments, Source
+from sqmodel.measurement.moments import Moments
+from sqmodel.measurement.source import Source
 from sqmodel.measurement.standardised import standardised_with_errors
 from sqmodel.measurement.syntax import Row, parse_model
 from sqmodel.numerics.sem.estimation import Estimated, fit_least_squares, fit_normal, srmr_normal, unweighted
@@ -181,6 +182,7 @@ def confirm(
     group, cluster, weight : str or array, optional
         Column, or one value a respondent. Clusters and weights need MLR.
     missing : {"listwise", "fiml"}
+        Whether respondents with missing answers are left out, or count with what they answered (ML and MLR).
     std_lv, orthogonal, mean_structure : bool
         As in lavaan. Several groups, clusters and incomplete data always have means.
     group_equal : sequence of str
@@ -195,14 +197,16 @@ def confirm(
     Raises
     ------
     InputError, ModelSyntaxError
-        A model that cannot be read, unknown variables.
+        A model that cannot be read, unknown variables, arguments that do not go together, groups, clusters or weights
+        that are not one a respondent.
     ComputationError
-        Data that carry no such model: constant or repeated items, too few respondents, categories empty in a group,
-        more parameters than moments.
+        Data that carry no such model: constant, unanswered or repeated items, too few respondents or clusters,
+        categories empty in a group, more parameters than moments.
     """
     rows = parsed(data, model)
     ordered = ordered or (isinstance(data, Moments) and bool(data.categories))
-    _check_arguments(estimator, ordered, missing, cluster, weight)
+    incomplete = missing == "fiml" or (isinstance(data, Moments) and bool(data.samples))
+    _check_arguments(estimator, ordered, missing, incomplete, cluster, weight)
     moments = gather(data, rows, ordered=ordered, group=group, missing=missing, cluster=cluster, weight=weight)
     chosen = estimator or _default(ordered, moments)
     options = Options(
@@ -257,7 +261,9 @@ def gather(
     return Source(data, items, group=group, cluster=cluster, weight=weight).collect(ordered=ordered, missing=missing)
 
 
-def _check_arguments(estimator: str | None, ordered: bool, missing: str, cluster: object, weight: object) -> None:
+def _check_arguments(
+    estimator: str | None, ordered: bool, missing: str, incomplete: bool, cluster: object, weight: object
+) -> None:
     problems = []
     allowed = ESTIMATORS["ordered" if ordered else "continuous"]
     if estimator is not None and estimator not in allowed:
@@ -267,6 +273,8 @@ def _check_arguments(estimator: str | None, ordered: bool, missing: str, cluster
         problems.append(f"expected missing='listwise' or 'fiml', found {missing!r}")
     if ordered and missing == "fiml":
         problems.append("expected missing='listwise' with ordered answers, found 'fiml'")
+    if incomplete and not ordered and estimator in allowed and estimator not in ("ML", "MLR"):
+        problems.append(f"expected ML or MLR for incomplete answers (missing='fiml'), found {estimator!r}")
     if (cluster is not None or weight is not None) and estimator not in (None, "MLR") and not ordered:
         problems.append(f"expected MLR with clusters or weights, found {estimator!r}")
     if cluster is not None and ordered:

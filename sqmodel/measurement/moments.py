@@ -8,16 +8,13 @@ from warnings import warn
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from sqmodel.errors import ComputationError, ConvergenceWarning, InputError, PositiveDefiniteWarning
-from sqmodel.numerics.polychoric import Polychoric, codes_of, polychoric
+from sqmodel.errors import ComputationError, ConvergenceWarning, InputError
 from sqmodel.numerics.sem import robust
-from sqmodel.numerics.sem.estimation import complete_sample, incomplete_sample
+from sqmodel.numerics.sem.estimation import incomplete_sample
 from sqmodel.numerics.sem.model import lower
 from sqmodel.numerics.sem.robust import Answers
 from sqmodel.numerics.sem.samples import LeastSquares, Normal, Patterns
-from sqmodel.survey.responses import Responses
 
 Floats = npt.NDArray[np.float64]
 
@@ -103,7 +100,7 @@ class Moments:
         if not self.samples:
             return found
         # Free moments of some items are not those of all: the other items say something of the missing answers.
-        samples, notes = _incomplete(list(groups), answers)
+        samples, notes = incomplete(list(groups), answers)
         return replace(found, samples=samples, notes=tuple(dict.fromkeys((*self.notes, *notes))))
 
     def normal(self) -> Sequence[Normal | Patterns]:
@@ -146,7 +143,7 @@ def _selected(group: GroupMoments, place: Sequence[int], counts: Sequence[int]) 
     )  # fmt: skip
 
 
-def _incomplete(labels: Sequence[str], answers: Sequence[Answers]) -> tuple[tuple[Patterns, ...], tuple[str, ...]]:
+def incomplete(labels: Sequence[str], answers: Sequence[Answers]) -> tuple[tuple[Patterns, ...], tuple[str, ...]]:
     """Each group's patterns with their free moments, and what is to be doubted of them, also by a warning."""
     samples, notes = [], []
     for label, own in zip(labels, answers, strict=True):
@@ -160,189 +157,3 @@ def _incomplete(labels: Sequence[str], answers: Sequence[Answers]) -> tuple[tupl
             )
             warn(notes[-1], ConvergenceWarning, stacklevel=5)
     return tuple(samples), tuple(notes)
-
-
-class Source:
-    """Answers to some items with groups, weights and clusters beside them.
-
-    Parameters
-    ----------
-    data : Responses or DataFrame
-    items : sequence of str
-    group, cluster, weight : str or array, optional
-        Column name or values, one a respondent; responses bring their own weights.
-    """
-
-    def __init__(
-        self,
-        data: Responses | pd.DataFrame,
-        items: Sequence[str],
-        *,
-        group: str | Sequence[object] | None = None,
-        cluster: str | Sequence[object] | None = None,
-        weight: str | npt.ArrayLike | None = None,
-    ) -> None:
-        whole = data.frame if isinstance(data, Responses) else data
-        frame = data.items if isinstance(data, Responses) else data
-        known = [str(c) for c in frame.columns]
-        problems = [f"expected a column of the data, found {c!r} in the model" for c in items if c not in known]
-        for role, name in (("group", group), ("cluster", cluster), ("weight", weight)):
-            if isinstance(name, str) and name not in whole.columns:
-                problems.append(f"expected a column for {role}, found no {name!r}")
-        if problems:
-            raise InputError("data", problems, f"the data have {', '.join(known[:12])}{', ...' * (len(known) > 12)}")
-        self.items = tuple(items)
-        self.x = frame.set_axis(known, axis=1)[list(items)].to_numpy(dtype=float)
-        self.group = _labels(whole, group)
-        self.cluster = _labels(whole, cluster)
-        if weight is None and isinstance(data, Responses) and np.ptp(data.sample_weight) > 0:
-            weight = data.sample_weight
-        values = whole[weight] if isinstance(weight, str) else weight
-        self.weight = None if values is None else np.asarray(values, dtype=float)
-        self.kept = np.ones(len(self.x), dtype=bool)
-
-    def collect(self, *, ordered: bool = False, missing: str = "listwise") -> Moments:
-        """Sufficient statistics of every group.
-
-        Raises
-        ------
-        ComputationError
-            Constant items, fewer respondents than items, items that repeat others, categories empty in a group.
-        """
-        keep = ~np.isnan(self.x).any(axis=1) if missing == "listwise" or ordered else ~np.isnan(self.x).all(axis=1)
-        if self.group is not None:
-            keep &= ~pd.isna(self.group)
-        self.kept = keep
-        labels = [""] if self.group is None else _order(self.group[keep])
-        masks = [keep if self.group is None else keep & (self.group == label) for label in labels]
-        self._check(labels, masks)
-        out = Moments(self.items, {}, left_out=int((~keep).sum()))
-        if ordered:
-            return self._ordered(out, labels, masks)
-        answers = tuple(self._answers(mask) for mask in masks)
-        if missing == "fiml":
-            samples, notes = _incomplete([str(k) for k in labels], answers)
-            groups = {str(k): GroupMoments(s.n, s.cov, s.mean) for k, s in zip(labels, samples, strict=True)}
-            return replace(out, groups=groups, answers=answers, samples=samples, notes=notes)
-        groups = {}
-        for label, a in zip(labels, answers, strict=True):
-            sample = complete_sample(a)
-            self._positive(label, sample.cov, a.n)
-            groups[str(label)] = GroupMoments(sample.n, sample.cov, sample.mean)
-        return replace(out, groups=groups, answers=answers)
-
-    def complete(self) -> Answers:
-        """Of those who answered every item, over all groups.
-
-        Raises
-        ------
-        ComputationError
-            Constant items, or fewer respondents than items.
-        """
-        self.kept = ~np.isnan(self.x).any(axis=1)
-        self._check([""], [self.kept])
-        return self._answers(self.kept)
-
-    def _answers(self, mask: npt.NDArray[np.bool_]) -> Answers:
-        weight = None
-        if self.weight is not None:
-            # Scaled to the number of respondents used, over all groups, as lavaan does.
-            weight = self.weight[mask] * (self.kept.sum() / self.weight[self.kept].sum())
-        cluster = None if self.cluster is None else np.unique(self.cluster[mask], return_inverse=True)[1]
-        x = self.x if mask.all() else self.x[mask]
-        return Answers(x, weight, cluster)
-
-    def _check(self, labels: Sequence[object], masks: Sequence[npt.NDArray[np.bool_]]) -> None:
-        problems = []
-        for label, mask in zip(labels, masks, strict=True):
-            where = f" in group {label}" if label != "" else ""
-            n = int(mask.sum())
-            if n <= len(self.items):
-                problems.append(f"expected more respondents than the {len(self.items)} items{where}, found {n}")
-                continue
-            x = self.x[mask]
-            with np.errstate(invalid="ignore"):
-                constant = np.nanmax(x, axis=0) == np.nanmin(x, axis=0)
-            if constant.any():
-                names = ", ".join(np.array(self.items)[constant][:5])
-                problems.append(f"expected answers that differ{where}, found one answer only for {names}")
-        if problems:
-            raise ComputationError("; ".join(problems) + "; leave out items or groups")
-
-    def _positive(self, label: object, cov: Floats, n: float) -> None:
-        deviation = np.sqrt(np.diag(cov))
-        R = cov / np.outer(deviation, deviation)
-        values, vectors = np.linalg.eigh(R)
-        if values[0] > 1e-10:
-            return
-        same = [
-            f"{self.items[i]} and {self.items[j]}"
-            for i, j in zip(*np.triu_indices(len(R), 1), strict=True)
-            if abs(R[i, j]) > 1 - 1e-10
-        ]
-        involved = np.flatnonzero(np.abs(vectors[:, 0]) > 1e-4)
-        which = "; the same answers to " + ", ".join(same[:5]) if same else (
-            "; sums of each other: " + ", ".join(self.items[i] for i in involved[:8])
-        )  # fmt: skip
-        where = f" in group {label}" if label != "" else ""
-        raise ComputationError(
-            f"expected a positive definite covariance matrix{where}, found a singular one{which}; "
-            "leave out the items that repeat others"
-        )
-
-    def _ordered(self, out: Moments, labels: Sequence[object], masks: Sequence[npt.NDArray[np.bool_]]) -> Moments:
-        union = masks[0].copy()
-        for mask in masks[1:]:
-            union |= mask
-        codes, values = codes_of(self.x[union] if not union.all() else self.x)
-        groups, notes = {}, []
-        problems = []
-        for label, mask in zip(labels, masks, strict=True):
-            own = codes[mask[union]] if len(masks) > 1 else codes
-            if len(masks) > 1:
-                problems += self._empty(label, own, values)
-            if problems:
-                continue
-            weight = self._answers(mask).weight
-            found = polychoric(own, weight=weight)
-            R = found.correlation
-            notes += self._notes(label, found)
-            groups[str(label)] = GroupMoments(found.n, R, np.zeros(len(R)), found.thresholds, found.acov)
-        if problems:
-            raise ComputationError("; ".join(problems) + "; merge these categories with their neighbours in all groups")
-        for note in notes:
-            warn(note, PositiveDefiniteWarning, stacklevel=4)
-        categories = {item: len(v) for item, v in zip(self.items, values, strict=True)}
-        return replace(out, groups=groups, categories=categories, notes=tuple(notes))
-
-    def _empty(self, label: object, codes: npt.NDArray[np.uint8], values: Sequence[Floats]) -> list[str]:
-        problems = []
-        for k, (item, found) in enumerate(zip(self.items, values, strict=True)):
-            counts = np.bincount(codes[:, k], minlength=len(found))
-            gone = [f"{found[c]:g}" for c in np.flatnonzero(counts == 0)]
-            if gone:
-                problems.append(
-                    f"expected every category of {item} in group {label}, found nobody in {', '.join(gone)}"
-                )
-        return problems
-
-    def _notes(self, label: object, found: Polychoric) -> list[str]:
-        where = f" of group {label}" if label != "" else ""
-        notes = []
-        if np.linalg.eigvalsh(found.correlation)[0] < 1.5e-8:
-            notes.append(f"the polychoric correlations{where} are not positive definite: no robust indices")
-        for i, j in found.at_bound:
-            pair = f"{self.items[i]} and {self.items[j]}"
-            notes.append(f"the polychoric correlation of {pair}{where} reached its bound; do both ask the same?")
-        return notes
-
-
-def _labels(frame: pd.DataFrame, given: str | Sequence[object] | None) -> npt.NDArray[np.object_] | None:
-    if given is None:
-        return None
-    return np.asarray(frame[given] if isinstance(given, str) else given, dtype=object)
-
-
-def _order(labels: npt.NDArray[np.object_]) -> list[object]:
-    """Groups in the order of their first respondent, as lavaan has them."""
-    return list(dict.fromkeys(labels.tolist()))

@@ -10,7 +10,7 @@ from warnings import warn
 import pandas as pd
 
 from sqmodel.errors import PositiveDefiniteWarning
-from sqmodel.measurement.moments import Source
+from sqmodel.measurement.source import Source
 from sqmodel.numerics.polychoric import codes_of, polychoric, smooth
 from sqmodel.result import Result
 from sqmodel.survey.responses import Responses

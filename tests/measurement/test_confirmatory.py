@@ -22,8 +22,9 @@ from sqmodel.errors import (
 )
 from sqmodel.measurement.confirmatory import Confirmation, confirm
 from sqmodel.measurement.invariance import Invariance, compare_groups
-from sqmodel.measurement.moments import Moments, Source
+from sqmodel.measurement.moments import Moments
 from sqmodel.measurement.nested import difference_test
+from sqmodel.measurement.source import Source
 from sqmodel.measurement.validity import assess_validity
 from sqmodel.numerics.sem import robust, solve
 from sqmodel.numerics.sem.samples import Patterns
@@ -488,6 +489,72 @@ class TestBadInput:
             "confirm: 2 problems\n"
             "  - expected an estimator for continuous answers (ML, MLR, MLM, ULSM), found 'WLSMV'\n"
             "  - expected missing='listwise' or 'fiml', found 'pairwise'"
+        )
+
+    def test_fiml_with_an_estimator_that_needs_complete_answers(self) -> None:
+        for estimator in ("MLM", "ULSM"):
+            with pytest.raises(InputError) as caught:
+                confirm(self.data(), "f =~ a + b + c", estimator=estimator, missing="fiml")
+            assert str(caught.value) == (
+                "confirm: 1 problem\n"
+                f"  - expected ML or MLR for incomplete answers (missing='fiml'), found '{estimator}'"
+            )
+        moments = Source(self.data(), list("abcd")).collect(missing="fiml")
+        with pytest.raises(InputError, match="expected ML or MLR for incomplete answers"):
+            confirm(moments, "f =~ a + b + c", estimator="MLM")
+
+    def test_groups_clusters_and_weights_that_are_not_one_a_respondent(self) -> None:
+        with pytest.raises(InputError) as caught:
+            confirm(self.data(), "f =~ a + b + zz", group=["x"] * 59, cluster=[1] * 61, weight=np.ones(3))
+        assert str(caught.value) == (
+            "data: 4 problems\n"
+            "  - expected a column of the data, found 'zz' in the model\n"
+            "  - expected one group a respondent, 60 in all, found 59\n"
+            "  - expected one cluster a respondent, 60 in all, found 61\n"
+            "  - expected one weight a respondent, 60 in all, found 3\n"
+            "  What to do: the data have a, b, c, d"
+        )
+
+    def test_weights_that_are_no_weights_and_respondents_without_a_cluster(self) -> None:
+        weight = np.ones(60)
+        weight[:3] = np.nan, np.inf, -2
+        cluster = pd.Series(["x", "y", None] * 20)
+        with pytest.raises(InputError) as caught:
+            confirm(self.data(), "f =~ a + b + c", weight=weight, cluster=cluster)
+        assert str(caught.value) == (
+            "data: 2 problems\n"
+            "  - expected a cluster of every respondent, found none for 20\n"
+            "  - expected finite weights that are not negative, found nan, inf, -2.0 for 3 respondents"
+        )
+        for wrong, problem in (
+            (["much"] * 60, "expected finite weights that are not negative, found much for 60 respondents"),
+            (np.zeros(60), "expected weights with a positive sum, found only zeros"),
+        ):
+            with pytest.raises(InputError) as caught:
+                confirm(self.data(), "f =~ a + b + c", weight=wrong)
+            assert str(caught.value) == f"data: 1 problem\n  - {problem}"
+
+    def test_one_cluster_in_a_group_and_weights_that_leave_nobody(self) -> None:
+        data = self.data().assign(g=np.repeat(["x", "y"], 30), branch=np.repeat([1, 2, 3], [15, 15, 30]))
+        with pytest.raises(ComputationError) as caught:
+            confirm(data, "f =~ a + b + c", group="g", cluster="branch", weight=np.repeat([0.0, 1.0], 30))
+        assert str(caught.value) == (
+            "expected weights with a positive sum in group x, found only zeros; "
+            "expected at least two clusters in group y, found 1; leave out items or groups"
+        )
+
+    def test_an_item_that_nobody_answered(self) -> None:
+        data = self.data().assign(g=np.repeat(["x", "y"], 30))
+        data.loc[data["g"] == "y", ["b", "d"]] = np.nan
+        with pytest.raises(ComputationError) as caught:
+            confirm(data, "f =~ a + b + c + d", group="g", missing="fiml")
+        assert str(caught.value) == (
+            "expected answers to every item in group y, found none to b, d; leave out items or groups"
+        )
+        with pytest.raises(ComputationError) as caught:
+            confirm(data[data["g"] == "y"], "f =~ a + b + c + d", group="g")
+        assert str(caught.value) == (
+            "expected respondents with answers and a group, found none; leave out items or groups"
         )
 
 
