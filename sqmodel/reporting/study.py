@@ -198,11 +198,17 @@ class Study(Params):
         )
 
     def assess_differences(self, responses: Responses, index: Index) -> tuple[GroupDifferences, ...]:
-        """Welch tests by every group variable that shows at least two groups; suppressed ones stay out."""
+        """Welch tests by every group variable that shows at least two groups and whose groups may be compared.
+
+        Suppressed groups stay out, and so does a variable whose comparison the index withholds: its items do not mean
+        the same to all groups, so that a test of their means would state what the page says it cannot.
+        """
         table = index.groups
         found = []
         for code in dict.fromkeys(table["group"]):
             own = table[table["group"] == code]
+            if (own["comparison"] == "withheld").any():
+                continue
             hidden = own.loc[own["suppressed"] != "", "value"].tolist()
             if len(own) - len(hidden) >= 2:
                 options = {"minimum_n": self.minimum_n, "withhold": hidden, "post_hoc": 1 - self.level}

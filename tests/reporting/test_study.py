@@ -6,19 +6,26 @@ import hashlib
 import sqlite3
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
 from sqmodel.errors import InputError, ParamsError, ResponsesError
+from sqmodel.index.scoring import build_index
+from sqmodel.measurement.comparability import EFFECTS, VARIABLES, Comparability
 from sqmodel.measurement.exploratory import explore
+from sqmodel.measurement.measure import qualify
 from sqmodel.reporting.making import cause_of
 from sqmodel.reporting.params import public_source
 from sqmodel.reporting.payload import payload
 from sqmodel.reporting.plan import check, make_plan
 from sqmodel.reporting.sources import expand_quarters, project_root
 from sqmodel.reporting.study import Study, load_study
+from sqmodel.survey.instrument import Group, Text
+from sqmodel.survey.responses import Responses
 from sqmodel.survey.screening import screen
+from tests.measurement.test_comparability import survey
 from tests.reporting.cells import DATA, desk_answers, run_page
 
 GOOD = {
@@ -70,6 +77,25 @@ def test_unknown_criteria_are_refused_with_the_nearest_name(tmp_path: Path) -> N
     assert str(caught.value).splitlines()[1] == (
         "  - criteria: unknown criterion 'alfa'; did you mean 'alpha'?, found {'alfa': 0.8}"
     )
+
+
+def test_differences_are_not_tested_where_the_comparison_is_withheld(tmp_path: Path) -> None:
+    answers = survey(mean=-0.5, sizes=(60, 60))
+    codes = ["branch", "region"]
+    groups = tuple(Group(code=code, title=Text(en=code)) for code in codes)
+    instrument = answers.instrument.model_copy(update={"groups": groups})
+    answers = Responses(instrument, answers.frame.assign(region=np.tile(["n", "s"], 60)))
+    study = load_study(params(tmp_path))
+    for statuses, tested in (
+        (["comparable", "comparable"], codes),
+        (["partial", "not assessed"], codes),
+        (["not comparable", "comparable"], ["region"]),
+        (["not comparable", "not comparable"], []),
+    ):
+        variables = pd.DataFrame({"group": codes, "status": statuses}, columns=VARIABLES)
+        gate = Comparability(120, {}, variables, pd.DataFrame(columns=EFFECTS))
+        index = build_index(qualify(answers, comparability=gate), rng=1, draws=100)
+        assert [found.by for found in study.assess_differences(answers, index)] == tested
 
 
 def test_a_missing_file_and_broken_yaml_are_named(tmp_path: Path) -> None:
