@@ -18,7 +18,7 @@ from sqmodel.measurement.confirmatory import Confirmation, confirm, gather, pars
 from sqmodel.measurement.moments import Moments
 from sqmodel.measurement.nested import difference_test
 from sqmodel.measurement.syntax import Row, write_model
-from sqmodel.numerics.correlation import covariance_of_counts, discretised_moments
+from sqmodel.numerics.correlation import covariance_of_counts, discretised_moments, to_correlation
 from sqmodel.numerics.sem.model import implied
 from sqmodel.numerics.threads import one_blas_thread
 from sqmodel.result import Result
@@ -119,12 +119,6 @@ def assess_validity(
     settings = {"cutoff": cutoff, "draws": draws, "level": level, "ordered": ordered,
                 "estimator": fit.settings["estimator"]}  # fmt: skip
     return Validity(fit.n, settings, factors, out.reindex(columns=PAIRS), fit, fit.notes)
-
-
-def to_correlation(cov: Floats) -> Floats:
-    """A covariance matrix in unit variances."""
-    deviation = np.sqrt(np.diag(cov))
-    return np.asarray(cov / np.outer(deviation, deviation))
 
 
 def _factors(
