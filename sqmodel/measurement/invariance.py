@@ -40,7 +40,7 @@ class Invariance(Result):
     settings : dict
     steps : DataFrame
         A row a model: statistics (robust where there are, else scaled), changes from the model before, the difference
-        test, and whether the step holds by Chen's (2007) rules.
+        test, and whether the step holds by the rules that `compare_groups` states.
     level : str
         The highest level that holds, "none" where not even the configural model is acceptable.
     released : DataFrame
@@ -103,10 +103,12 @@ def compare_groups(
 
     Continuous answers: configural, metric, scalar, strict, each with lavaan's ``group.equal``. Ordered answers: Wu &
     Estabrook (2016) with delta parametrisation and standardised factors: thresholds, then loadings, then intercepts
-    (semTools' ``measEq.syntax``). A step holds if the fit changes by no more than Chen's (2007) limits, which were
-    derived for ML; for WLSMV they are shown with a note. Where scalar invariance fails, the equality with the largest
-    score test is released and the model fitted anew, until the step holds or half of the items are released; each
-    release is confirmed by a difference test.
+    (semTools' ``measEq.syntax``). A step fails by Chen's (2007) rules where CFI drops by more than .010 and RMSEA rises
+    by more than .015 or SRMR by more than .030 (metric) or .010 (scalar, strict) beside it; and, which is this
+    package's own and stricter, where CFI drops by more than twice its limit, .020, whatever RMSEA and SRMR do. The
+    limits were derived for ML; for WLSMV they are used with a note. Where scalar invariance fails, the equality with
+    the largest score test is released and the model fitted anew, until the step holds or half of the items are
+    released; each release is confirmed by a difference test.
 
     Parameters
     ----------
@@ -228,7 +230,7 @@ def _steps(fits: Mapping[str, Confirmation]) -> pd.DataFrame:
 
 
 def _holds(name: str, row: Mapping[str, Any]) -> bool:
-    """By Chen's limits: CFI, and RMSEA or SRMR beside it."""
+    """By Chen's limits: CFI, and RMSEA or SRMR beside it; a drop of CFI by twice its limit fails alone."""
     cfi, rmsea, srmr = CHEN.get(name, CHEN["metric"])
     return not (row["delta_cfi"] < cfi and (row["delta_rmsea"] > rmsea or row["delta_srmr"] > srmr)) and not (
         row["delta_cfi"] < 2 * cfi
@@ -250,16 +252,17 @@ def _partial(
     """Intercepts released one by one until the scalar step holds; None where too many would have to go."""
     text, metric, current = write_model(rows), fits["metric"], fits["scalar"]
     items = current.internal.table.items
-    free: list[str] = []
+    released: list[str] = []
     out: list[dict[str, Any]] = []
-    while len(free) < most * len(items):
+    while len(released) < most * len(items):
         tests = current.score_tests
-        tests = tests[(tests["op"] == "~1") & tests["lhs"].isin(items) & ~tests["lhs"].isin([f[:-4] for f in free])]
+        tests = tests[(tests["op"] == "~1") & tests["lhs"].isin(items) & ~tests["lhs"].isin(released)]
         if tests.empty:
             return pd.DataFrame(out), None
         found = tests.groupby("lhs")["mi"].max().sort_values(ascending=False)
         item = str(found.index[0])
-        free.append(f"{item} ~ 1")
+        released.append(item)
+        free = [f"{name} ~ 1" for name in released]
         relaxed = confirm(data, text, group_equal=CONTINUOUS["scalar"], group_partial=free, **shared)
         test = difference_test(current, relaxed)
         out.append({"lhs": item, "op": "~1", "rhs": "", "mi": float(found.iloc[0]),

@@ -20,6 +20,7 @@ from sqmodel.errors import (
     InputError,
     SqmodelWarning,
 )
+from sqmodel.measurement import invariance
 from sqmodel.measurement.confirmatory import Confirmation, confirm
 from sqmodel.measurement.invariance import Invariance, compare_groups
 from sqmodel.measurement.moments import Moments
@@ -627,6 +628,24 @@ def test_partial_invariance_is_found_and_its_means_equal_lavaan() -> None:
     assert (both.fit["chisq"], both.fit["df"]) == pytest.approx((129.422, 58), abs=5e-4)
     rows = both.parameters[(both.parameters["op"] == "~1") & (both.parameters["group"] == "Grant-White")]
     assert rows.set_index("lhs").loc["textual", ["est", "se"]].to_list() == pytest.approx([0.576, 0.117], abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("step", "cfi", "rmsea", "srmr", "holds"),
+    [
+        ("scalar", -0.011, 0.014, 0.009, True),
+        ("scalar", -0.011, 0.016, 0.000, False),
+        ("scalar", -0.011, 0.000, 0.011, False),
+        ("metric", -0.011, 0.000, 0.029, True),
+        ("metric", -0.009, 0.020, 0.040, True),
+        ("metric", -0.019, 0.000, 0.000, True),
+        ("metric", -0.021, 0.000, 0.000, False),
+    ],
+)
+def test_a_step_fails_by_chens_rules_or_by_twice_their_limit(
+    step: str, cfi: float, rmsea: float, srmr: float, holds: bool
+) -> None:
+    assert invariance._holds(step, {"delta_cfi": cfi, "delta_rmsea": rmsea, "delta_srmr": srmr}) is holds
 
 
 def test_compared_groups_keep_their_models_but_not_on_paper() -> None:
