@@ -29,6 +29,7 @@ from sqmodel.measurement.moments import Moments
 from sqmodel.measurement.source import Source
 from sqmodel.measurement.standardised import standardised_with_errors
 from sqmodel.measurement.syntax import Row, parse_model
+from sqmodel.numerics.sem import curvature
 from sqmodel.numerics.sem.estimation import Estimated, fit_least_squares, fit_normal, srmr_normal, unweighted
 from sqmodel.numerics.sem.samples import Normal
 from sqmodel.numerics.sem.start import start_values
@@ -167,7 +168,8 @@ def confirm(
     """Does a measurement model fit the answers?
 
     Confirmatory factor analysis with lavaan's rules for `cfa` and its definitions of every statistic (lavaan 0.6-14);
-    the search itself is ours (Fisher scoring, then Newton) and goes on to the optimum.
+    the search itself is ours (Fisher scoring, then Newton) and goes on to the optimum. Of more than 1,500 parameters
+    (many groups) standard errors and tests are those of normal data whatever the estimator, and a note says so.
 
     Parameters
     ----------
@@ -355,6 +357,11 @@ def _result(fitted: Fitted, settings: dict[str, Any], level: float) -> Confirmat
     notes = [*moments.notes, *improper]
     if moments.left_out:
         notes.append(f"{moments.left_out} respondents with missing answers were left out")
+    if estimated.covariance is None:
+        robustly = ", standard errors and tests are those of normal data" if fitted.estimator != "ML" else ""
+        notes.append(
+            f"more than {curvature.DENSE} parameters: no standard errors of the standardised solution{robustly}"
+        )
     if not identified:
         notes.append(
             f"the model is not identified: the information has rank less than {fitted.table.q}; no standard errors"

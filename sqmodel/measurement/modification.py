@@ -15,7 +15,7 @@ from scipy import stats
 from sqmodel.errors import ComputationError
 from sqmodel.measurement.model_table import Cell, Table
 from sqmodel.measurement.standardised import standardised
-from sqmodel.numerics.sem import solve
+from sqmodel.numerics.sem import curvature
 from sqmodel.numerics.sem.model import Block, Matrix
 from sqmodel.numerics.sem.solve import gradient_of, information_of
 
@@ -136,7 +136,7 @@ def _information(fitted: Fitted, table: Table, theta: Floats, purpose: str) -> F
     found = information_of(table.blocks(), fitted.estimated.samples, theta, observed=observed).dense
     if found is None:
         raise ComputationError(
-            f"expected at most {solve.DENSE} parameters for {purpose}, with those they would add, found {table.q}; "
+            f"expected at most {curvature.DENSE} parameters for {purpose}, with those they would add, found {table.q}; "
             "fit fewer groups at a time"
         )
     return found

@@ -41,10 +41,11 @@ class Difference(NamedTuple):
 def difference_test(constrained: Confirmation, general: Confirmation) -> Difference:
     """Do the constraints cost more fit than chance?
 
-    Plain for ML; Satorra & Bentler (2001), or where its scaling is negative (2010), for MLR and MLM; Satorra (2000),
-    scaled and shifted, for WLSMV and ULSMV: lavaan's ``lavTestLRT`` with its defaults (``A.method = "delta"``). Scaled
-    statistics are never subtracted from each other. Where the models have different factors, so that the 2010 form does
-    not exist, a negative scaling gives way to the constrained model's own.
+    Plain for ML, and where one of the models has too many parameters for robust statistics; Satorra & Bentler (2001),
+    or where its scaling is negative (2010), for MLR and MLM; Satorra (2000), scaled and shifted, for WLSMV and ULSMV:
+    lavaan's ``lavTestLRT`` with its defaults (``A.method = "delta"``). Scaled statistics are never subtracted from each
+    other. Where the models have different factors, so that the 2010 form does not exist, a negative scaling gives way
+    to the constrained model's own.
 
     Parameters
     ----------
@@ -70,7 +71,8 @@ def difference_test(constrained: Confirmation, general: Confirmation) -> Differe
             "the constraints are not there, or the models are not nested"
         )
     plain = constrained.fit["chisq"] - general.fit["chisq"]
-    if "chisq.scaled" not in constrained.fit:
+    if "chisq.scaled" not in constrained.fit or (df1 and "chisq.scaled" not in general.fit):
+        # Of more parameters than one matrix holds there is no scaling, and one scaled statistic alone is none.
         return _difference(plain, m, "chi-square difference")
     if constrained.settings["ordered"]:
         return _satorra_2000(constrained.internal, general.internal, plain, m)

@@ -27,7 +27,7 @@ from sqmodel.measurement.moments import Moments
 from sqmodel.measurement.nested import difference_test
 from sqmodel.measurement.source import Source
 from sqmodel.measurement.validity import assess_validity
-from sqmodel.numerics.sem import robust, solve
+from sqmodel.numerics.sem import curvature, robust
 from sqmodel.numerics.sem.samples import Patterns
 from tests import oracles
 from tests.reference import surveys
@@ -215,6 +215,40 @@ def test_score_tests_of_released_constraints_equal_lavaan() -> None:
     assert found == pytest.approx([row["X2"] for row in SEM["score"]], rel=1e-4)
 
 
+def test_models_of_many_parameters_are_checked_as_small_ones_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit groups are eliminated one by one: same fit, same verdict, and what is not there is said."""
+    options: dict[str, Any] = {"group": "third", "group_equal": ["loadings", "intercepts", "residuals"]}
+    pair = "visual =~ x1 + x2 + x3\nspeed =~ x9"
+    whole, robustly = (confirm(holzinger(), MODEL, estimator=e, **options) for e in ("ML", "MLR"))
+    configural = confirm(holzinger(), MODEL, group="third")
+    with pytest.warns(IdentificationWarning):
+        unknown = confirm(holzinger(), pair, estimator="ML", group="third")
+    monkeypatch.setattr(curvature, "DENSE", 50)
+    # The baseline alone has more parameters than that.
+    assert confirm(holzinger(), MODEL, **options).fit == pytest.approx(robustly.fit, rel=1e-9)
+    large = confirm(holzinger(), MODEL, group="third")
+    test = difference_test(robustly, large)
+    assert (test.method, test.df) == ("chi-square difference", 42)
+    assert test.chisq == pytest.approx(robustly.fit["chisq"] - configural.fit["chisq"])
+    monkeypatch.setattr(curvature, "DENSE", 10)
+    found = confirm(holzinger(), MODEL, estimator="ML", **options)
+    assert found.fit == pytest.approx(whole.fit, rel=1e-7)
+    assert found.identified
+    singular = (f.internal.estimated.singular for f in (found, whole))
+    assert next(singular) == pytest.approx(next(singular), rel=0.01)
+    assert found.notes == ("more than 10 parameters: no standard errors of the standardised solution",)
+    assert confirm(holzinger(), MODEL, **options).notes == (
+        "more than 10 parameters: no standard errors of the standardised solution, "
+        "standard errors and tests are those of normal data",
+    )
+    with pytest.warns(IdentificationWarning, match="the model is not identified"):
+        same = confirm(holzinger(), pair, estimator="ML", group="third")
+    assert repr(same) == repr(unknown)
+    with pytest.raises(ComputationError) as caught:
+        confirm(holzinger("ordinal"), MODEL, ordered=True)
+    assert str(caught.value) == "expected at most 10 parameters for WLSMV, found 48; fit fewer groups at a time"
+
+
 def test_several_relations_are_released_at_once_and_a_covariance_in_either_order() -> None:
     options: dict[str, Any] = {"estimator": "ML", "group": "school"}
     equal = ["loadings", "intercepts", "lv.covariances"]
@@ -230,14 +264,14 @@ def test_several_relations_are_released_at_once_and_a_covariance_in_either_order
 
 def test_score_tests_of_too_many_parameters_say_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
     result = confirm(holzinger(), MODEL, estimator="ML", group="school", group_equal=["loadings"])
-    monkeypatch.setattr(solve, "DENSE", 100)
+    monkeypatch.setattr(curvature, "DENSE", 100)
     with pytest.raises(ComputationError) as caught:
         _ = result.modification_indices
     assert str(caught.value) == (
         "expected at most 100 parameters for modification indices, with those they would add, found 162; "
         "fit fewer groups at a time"
     )
-    monkeypatch.setattr(solve, "DENSE", 50)
+    monkeypatch.setattr(curvature, "DENSE", 50)
     with pytest.raises(ComputationError) as caught:
         _ = result.score_tests
     assert str(caught.value) == (

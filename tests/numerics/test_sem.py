@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from sqmodel.measurement.model_table import Options, Table, complete
 from sqmodel.measurement.syntax import parse_model
-from sqmodel.numerics.sem import fit, solve
+from sqmodel.numerics.sem import curvature, fit
+from sqmodel.numerics.sem.curvature import Curvature, smallest_eigenvalue
 from sqmodel.numerics.sem.estimation import complete_sample, fit_normal, incomplete_sample
 from sqmodel.numerics.sem.model import implied, jacobian, moments
 from sqmodel.numerics.sem.robust import Answers, saturated_information, saturated_scores, saturated_trace
 from sqmodel.numerics.sem.samples import LeastSquares, Normal
-from sqmodel.numerics.sem.solve import Curvature, gradient_of, information_of, minimise
+from sqmodel.numerics.sem.solve import gradient_of, information_of, minimise
 from sqmodel.numerics.sem.start import start_values
 
 MODELS = {
@@ -113,15 +114,17 @@ def test_eliminating_groups_solves_what_the_whole_matrix_solves(seed: int) -> No
     gradient = rng.normal(size=q)
     dense = Curvature(q, parts)
     assert dense.dense is not None
-    limit = solve.DENSE
+    limit = curvature.DENSE
     try:
-        solve.DENSE = 1
+        curvature.DENSE = 1
         arrow = Curvature(q, parts)
     finally:
-        solve.DENSE = limit
+        curvature.DENSE = limit
     assert arrow.dense is None
     np.testing.assert_allclose(arrow.solve(gradient), np.linalg.solve(dense.dense, gradient), rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(arrow.inverse_diagonal(), np.diag(np.linalg.inv(dense.dense)), rtol=1e-6)
+    np.testing.assert_allclose(arrow.diagonal(), np.diag(dense.dense))
+    assert smallest_eigenvalue(arrow) == pytest.approx(smallest_eigenvalue(dense), rel=0.01)
 
 
 def test_complete_data_by_patterns_are_complete_data() -> None:

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import block_diag
 
+from sqmodel.errors import ComputationError
 from sqmodel.numerics.correlation import Floats
+from sqmodel.numerics.sem import curvature as curvatures
 from sqmodel.numerics.sem import fit, robust
+from sqmodel.numerics.sem.curvature import Curvature, smallest_eigenvalue
 from sqmodel.numerics.sem.fit import Test
 from sqmodel.numerics.sem.model import Block, Implied, Matrix, implied, jacobian, lower, moments
 from sqmodel.numerics.sem.robust import Answers
 from sqmodel.numerics.sem.samples import LeastSquares, Normal, Pattern, Patterns, univariate
-from sqmodel.numerics.sem.solve import Curvature, Solution, information_of, minimise
+from sqmodel.numerics.sem.solve import Solution, information_of, minimise
 from sqmodel.numerics.threads import one_blas_thread
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -125,6 +128,9 @@ def fit_normal(
 ) -> Estimated:
     """Maximum likelihood, with normal theory or robust inference.
 
+    Robust inference needs the information as one matrix; beyond `curvature.DENSE` parameters it is that of normal data,
+    and `covariance` is None.
+
     Parameters
     ----------
     blocks, samples : sequences of one a group
@@ -156,10 +162,8 @@ def fit_normal(
         covariance = inverse @ middle @ inverse / n
         se = np.sqrt(np.maximum(np.diag(covariance), 0))
         model_test = fit.mean_adjusted(chisq, df, trace)
-        null_inverse = _inverse(information_of(null_blocks, samples, null.theta, observed=observed))
-        assert null_inverse is not None
-        null_trace = middle_and_trace(null_blocks, null.theta, answers, samples, null_inverse, estimator, free)[1]
-        null_test = fit.mean_adjusted(null_chisq, null_df, null_trace)
+        null_trace = _null_trace(null_blocks, null.theta, answers, samples, estimator, observed)
+        null_test = fit.mean_adjusted(null_chisq, null_df, free + null_trace)
     patterns = [s for s in samples if isinstance(s, Patterns)]
     if incomplete:
         base = incomplete_robust(
@@ -181,6 +185,26 @@ def _null(blocks: Sequence[Block], samples: Sequence[Normal | Patterns]) -> tupl
         mean, variance = univariate(sample)
         starts.append(np.concatenate([variance, mean] if block.mean_structure else [variance]))
     return out, np.concatenate(starts), q
+
+
+def _null_trace(
+    blocks: Sequence[Block],
+    theta: Floats,
+    answers: Sequence[Answers],
+    samples: Sequence[Normal | Patterns],
+    estimator: str,
+    observed: bool,
+) -> float:
+    """tr(U Gamma) of the baseline, less the saturated trace of MLR: groups share no parameter, so each has its own."""
+    total = 0.0
+    for block, own, sample in zip(blocks, answers, samples, strict=True):
+        alone, count = baseline(block, 0)
+        part = theta[block.free[0] : block.free[0] + count]
+        inverse = _inverse(information_of([alone], [sample], part, observed=observed))
+        if inverse is None:
+            raise ComputationError(f"expected at most {curvatures.DENSE // 2} items, found {block.p}; use fewer items")
+        total += middle_and_trace([alone], part, [own], [sample], inverse, estimator, 0.0)[1]
+    return total
 
 
 def middle_and_trace(
@@ -219,14 +243,6 @@ def _inverse(curvature: Curvature) -> Floats | None:
     except np.linalg.LinAlgError:
         inverse = np.linalg.pinv(scaled, hermitian=True)
     return np.asarray(inverse / np.outer(size, size))
-
-
-def smallest_eigenvalue(curvature: Curvature) -> float:
-    """Of the information on unit diagonals: the certificate that all parameters are identified."""
-    if curvature.dense is None:
-        return float("nan")
-    size = np.sqrt(np.maximum(np.abs(np.diag(curvature.dense)), 1e-300))
-    return float(np.linalg.eigvalsh(curvature.dense / np.outer(size, size))[0])
 
 
 def _likelihood(samples: Sequence[Normal | Patterns], solution: Solution, n: float, q: int, p: int) -> dict[str, float]:
@@ -342,7 +358,17 @@ def fit_least_squares(
         The first two, for ordered items, with the sandwich's errors and the scaled-shifted statistic; ULSM, for
         continuous ones, with the sandwich and the Satorra-Bentler statistic; the others without.
     bounds : (low, high), optional
+
+    Raises
+    ------
+    ComputationError
+        More parameters than one matrix holds.
     """
+    if len(start) > curvatures.DENSE:
+        raise ComputationError(
+            f"expected at most {curvatures.DENSE} parameters for {estimator}, found {len(start)}; "
+            "fit fewer groups at a time"
+        )
     solution = minimise(blocks, samples, start, bounds=bounds)
     curvature = information_of(blocks, samples, solution.theta)
     n, q, ordered = float(sum(s.n for s in samples)), len(start), blocks[0].ordered

@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from sqmodel.errors import ComputationError
 from sqmodel.numerics.correlation import Floats
-from sqmodel.numerics.sem.model import Block, Ints
+from sqmodel.numerics.sem.curvature import Curvature, positive_definite
+from sqmodel.numerics.sem.model import Block
 from sqmodel.numerics.sem.samples import Sample
 
-DENSE = 1500
-"""Up to so many parameters the information is one matrix; beyond, groups are eliminated one by one."""
 _SCORING = 40
 _CREEPING = 0.3
 """Fisher scoring that shrinks the decrement by less than this hands over to Newton's method."""
@@ -47,95 +46,6 @@ class Solution(NamedTuple):
     converged: bool
     iterations: int
     at_bound: npt.NDArray[np.bool_]
-
-
-class Curvature:
-    """A symmetric matrix that is a sum over groups, in which most parameters belong to one group only.
-
-    Parameters
-    ----------
-    q : int
-        Free parameters.
-    parts : list of (matrix, parameter numbers)
-        Of each group; numbers may repeat where cells are equal.
-    """
-
-    def __init__(self, q: int, parts: Sequence[tuple[Floats, Ints]]) -> None:
-        self.q = q
-        self.parts = [_collapsed(matrix, number) for matrix, number in parts]
-        self.dense: Floats | None = None
-        if q <= DENSE:
-            self.dense = np.zeros((q, q))
-            for matrix, number in self.parts:
-                self.dense[np.ix_(number, number)] += matrix
-            return
-        counts = np.zeros(q, dtype=int)
-        for _, number in self.parts:
-            counts[number] += 1
-        self._shared = np.flatnonzero(counts > 1)
-        place = np.full(q, -1)
-        place[self._shared] = np.arange(len(self._shared))
-        self._groups = []
-        corner = np.zeros((len(self._shared),) * 2)
-        for matrix, number in self.parts:
-            own, common = np.flatnonzero(counts[number] == 1), np.flatnonzero(counts[number] > 1)
-            inverse = np.linalg.pinv(matrix[np.ix_(own, own)], hermitian=True)
-            border = matrix[np.ix_(own, common)]
-            at = place[number[common]]
-            corner[np.ix_(at, at)] += matrix[np.ix_(common, common)] - border.T @ inverse @ border
-            self._groups.append((number[own], at, inverse, border))
-        self._corner = np.linalg.pinv(corner, hermitian=True)
-
-    def solve(self, gradient: Floats) -> Floats:
-        """The inverse times a vector."""
-        if self.dense is not None:
-            return _solve(self.dense, gradient)
-        right = gradient[self._shared].copy()
-        for own, at, inverse, border in self._groups:
-            right[at] -= border.T @ (inverse @ gradient[own])
-        out = np.empty(self.q)
-        common = self._corner @ right
-        out[self._shared] = common
-        for own, at, inverse, border in self._groups:
-            out[own] = inverse @ (gradient[own] - border @ common[at])
-        return out
-
-    def inverse_diagonal(self) -> Floats:
-        """Diagonal of the inverse."""
-        if self.dense is not None:
-            return np.asarray(np.diag(np.linalg.inv(self.dense)))
-        out = np.empty(self.q)
-        out[self._shared] = np.diag(self._corner)
-        for own, at, inverse, border in self._groups:
-            lean = inverse @ border
-            middle = self._corner[np.ix_(at, at)]
-            out[own] = np.diag(inverse) + np.einsum("ij,jk,ik->i", lean, middle, lean)
-        return out
-
-
-def _collapsed(matrix: Floats, number: Ints) -> tuple[Floats, Ints]:
-    """Rows and columns of cells that share a parameter added up."""
-    parameter, place = np.unique(number, return_inverse=True)
-    if len(parameter) == len(number):
-        order = np.argsort(number)
-        return matrix[np.ix_(order, order)], parameter
-    to = np.zeros((len(number), len(parameter)))
-    to[np.arange(len(number)), place] = 1
-    return to.T @ matrix @ to, parameter
-
-
-def _solve(matrix: Floats, gradient: Floats) -> Floats:
-    """By Cholesky on unit diagonals; a little ridge where the matrix is singular."""
-    size = np.sqrt(np.maximum(np.diag(matrix), 1e-12))
-    scaled = matrix / np.outer(size, size)
-    for ridge in (0.0, 1e-8, 1e-4, 1e-2):
-        try:
-            root = np.linalg.cholesky(scaled + ridge * np.eye(len(size)))
-        except np.linalg.LinAlgError:
-            continue
-        half = np.linalg.solve(root, gradient / size)
-        return np.asarray(np.linalg.solve(root.T, half) / size)
-    return np.asarray(gradient / size**2)
 
 
 def gradient_of(blocks: Sequence[Block], samples: Sequence[Sample], theta: Floats) -> Floats:
@@ -242,21 +152,13 @@ def _step(
             curvature.dense[held] = 0
             curvature.dense[:, held] = 0
             curvature.dense[held, held] = 1
-        if observed and curvature.dense is not None and not _positive(curvature.dense):
+        if observed and curvature.dense is not None and not positive_definite(curvature.dense):
             continue
         step = -curvature.solve(np.where(held, 0.0, gradient))
         decrement = float(-(step @ gradient))
         if decrement >= 0:
             return np.where(held, 0.0, step), decrement
     return -gradient, float(gradient @ gradient)
-
-
-def _positive(matrix: Floats) -> bool:
-    try:
-        np.linalg.cholesky(matrix)
-    except np.linalg.LinAlgError:
-        return False
-    return True
 
 
 def _search(
