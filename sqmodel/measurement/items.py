@@ -14,7 +14,8 @@ from scipy import stats
 
 from sqmodel.errors import ComputationError, ConvergenceWarning, InputError
 from sqmodel.measurement.inputs import Ratings, Structure, as_ratings
-from sqmodel.numerics import irt
+from sqmodel.numerics.irt import curves, graded
+from sqmodel.numerics.irt.patterns import MOST_CATEGORIES
 from sqmodel.numerics.ordinal_regression import OrdinalRegression, nagelkerke, proportional_odds
 from sqmodel.result import Result
 from sqmodel.survey.responses import Responses
@@ -33,7 +34,7 @@ FEWEST_ANCHORS = 3
 STEEPEST = 10.0
 """A slope beyond it comes from an item that repeats another, or from too few answers."""
 GRID = np.round(np.arange(-40, 41) / 10, 1)
-_FINE = np.linspace(-irt.WIDTH, irt.WIDTH, 1201)
+_FINE = np.linspace(-curves.WIDTH, curves.WIDTH, 1201)
 
 
 @dataclass(frozen=True, repr=False)
@@ -240,7 +241,8 @@ def screen_items(
     biases = {} if groups is None else {c: _bias(ratings.frame[m], groups, rules, c, notes) for c, m in scales.items()}
     settings = {"structure": _described(structure), "items": None if items is None else list(items), "by": label,
                 "level": level, "purify": purify, "criterion": criterion, "matching": matching, "spread": spread,
-                "adjust": adjust, "minimum_n": minimum_n, "weighted": ratings.weighted, "nodes": irt.NODES}  # fmt: skip
+                "adjust": adjust, "minimum_n": minimum_n, "weighted": ratings.weighted,
+                "nodes": curves.NODES}  # fmt: skip
     return ItemScreening(
         n=len(ratings.frame), by=label or "", settings=settings, scales=_scale_table(scales, fits, biases),
         items=_item_table(ratings, scales, fits), parameters=_parameter_table(scales, fits, level),
@@ -326,9 +328,9 @@ def _check_answers(given: Array, item: str, where: str = "") -> None:
         raise ComputationError(
             f"expected at least 2 different answers to {item}{where}, found {count}; leave this item out"
         )
-    if count > irt.MOST_CATEGORIES:
+    if count > MOST_CATEGORIES:
         raise ComputationError(
-            f"expected ratings with at most {irt.MOST_CATEGORIES} different answers, found {count} for {item}; "
+            f"expected ratings with at most {MOST_CATEGORIES} different answers, found {count} for {item}; "
             "join neighbouring answers"
         )
 
@@ -342,8 +344,8 @@ def _note_absent(given: Array, item: str, notes: list[str]) -> None:
             notes.append(f"{item}: nobody answered {_some(absent)}, which therefore has no threshold of its own")
 
 
-def _fit(ratings: Ratings, code: str, members: list[str], notes: list[str]) -> irt.GradedResponse:
-    fit = irt.graded_response(ratings.frame[members].to_numpy(float), weight=ratings.weight)
+def _fit(ratings: Ratings, code: str, members: list[str], notes: list[str]) -> graded.GradedResponse:
+    fit = graded.graded_response(ratings.frame[members].to_numpy(float), weight=ratings.weight)
     for item, slope in zip(members, fit.slopes, strict=True):
         if slope < 0:
             notes.append(f"{item}: its slope is negative; is it worded in reverse?")
@@ -435,7 +437,7 @@ def _round(block: Array, codes: Integers, freed: frozenset[int], rules: _Rules, 
 
 def _theta(block: Array) -> Array:
     """Trait estimates over all groups; NaN without any answer."""
-    return irt.expected_scores(block, irt.graded_response(block, errors=False)).theta
+    return graded.expected_scores(block, graded.graded_response(block, errors=False)).theta
 
 
 def _mean_answer(block: Array) -> Array:
@@ -540,14 +542,14 @@ def adjusted(pvalues: Array, method: str) -> Array:
 
 
 def _scale_table(
-    scales: dict[str, list[str]], fits: dict[str, irt.GradedResponse], biases: dict[str, _Scale]
+    scales: dict[str, list[str]], fits: dict[str, graded.GradedResponse], biases: dict[str, _Scale]
 ) -> pd.DataFrame:
     rows = {}
     for code, fit in fits.items():
-        information = irt.test_information(_FINE, fit.slopes, fit.thresholds)
+        information = curves.test_information(_FINE, fit.slopes, fit.thresholds)
         row: dict[str, Any] = {"k": len(scales[code]), "n": fit.n, "loglik": fit.loglik}
         row |= {"gradient_norm": fit.gradient_norm, "converged": fit.converged}
-        row["marginal_reliability"] = irt.marginal_reliability(fit.slopes, fit.thresholds)
+        row["marginal_reliability"] = curves.marginal_reliability(fit.slopes, fit.thresholds)
         row |= {"peak_theta": float(_FINE[information.argmax()]), "peak_information": float(information.max())}
         if code in biases:
             row |= {"rounds": biases[code].rounds, "settled": biases[code].settled}
@@ -555,11 +557,11 @@ def _scale_table(
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _item_table(ratings: Ratings, scales: dict[str, list[str]], fits: dict[str, irt.GradedResponse]) -> pd.DataFrame:
+def _item_table(ratings: Ratings, scales: dict[str, list[str]], fits: dict[str, graded.GradedResponse]) -> pd.DataFrame:
     density = stats.norm.pdf(_FINE)
     rows = {}
     for code, fit in fits.items():
-        information = irt.item_information(_FINE, fit.slopes, fit.thresholds)
+        information = curves.item_information(_FINE, fit.slopes, fit.thresholds)
         expected = density @ information
         for j, item in enumerate(scales[code]):
             peak = int(information[:, j].argmax())
@@ -570,7 +572,9 @@ def _item_table(ratings: Ratings, scales: dict[str, list[str]], fits: dict[str, 
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _parameter_table(scales: dict[str, list[str]], fits: dict[str, irt.GradedResponse], level: float) -> pd.DataFrame:
+def _parameter_table(
+    scales: dict[str, list[str]], fits: dict[str, graded.GradedResponse], level: float
+) -> pd.DataFrame:
     rows: list[tuple[Any, ...]] = []
     for code, fit in fits.items():
         for j, item in enumerate(scales[code]):
@@ -589,10 +593,12 @@ def _with_bounds(table: pd.DataFrame, value: str, level: float) -> pd.DataFrame:
     return table.assign(low=table[value] - half, high=table[value] + half)
 
 
-def _information_tables(scales: dict[str, list[str]], fits: dict[str, irt.GradedResponse]) -> dict[str, pd.DataFrame]:
+def _information_tables(
+    scales: dict[str, list[str]], fits: dict[str, graded.GradedResponse]
+) -> dict[str, pd.DataFrame]:
     index = pd.Index(GRID, name="theta")
     parts = {
-        code: pd.DataFrame(irt.item_information(GRID, fit.slopes, fit.thresholds), index=index, columns=scales[code])
+        code: pd.DataFrame(curves.item_information(GRID, fit.slopes, fit.thresholds), index=index, columns=scales[code])
         for code, fit in fits.items()
     }
     wholes = pd.DataFrame({code: part.sum(axis=1) for code, part in parts.items()}, index=index)

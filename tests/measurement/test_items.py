@@ -12,7 +12,7 @@ import pytest
 from sqmodel.errors import ComputationError, ConvergenceWarning, InputError
 from sqmodel.measurement import items as module
 from sqmodel.measurement.items import ItemScreening, adjusted, screen_items
-from sqmodel.numerics import irt
+from sqmodel.numerics.irt import curves, graded
 from sqmodel.survey.instrument import Group, Text
 from sqmodel.survey.responses import Responses
 from sqmodel.survey.simple_population import simple_population
@@ -56,7 +56,7 @@ def biased() -> ItemScreening:
 
 def test_tables_show_the_fitted_model(plain):
     x = survey().drop(columns="group")
-    fit = irt.graded_response(x)
+    fit = graded.graded_response(x)
     slopes = plain.parameters[plain.parameters["parameter"] == "slope"]
     np.testing.assert_array_equal(slopes["value"], fit.slopes)
     np.testing.assert_array_equal(slopes["se"], fit.slope_errors)
@@ -66,7 +66,7 @@ def test_tables_show_the_fitted_model(plain):
     assert of_b["answer"].tolist() == [2, 3, 4, 5]
     row = plain.scales.loc["total"]
     assert (row["k"], row["n"], row["converged"]) == (7, 800, True)
-    assert row["marginal_reliability"] == irt.marginal_reliability(fit.slopes, fit.thresholds)
+    assert row["marginal_reliability"] == curves.marginal_reliability(fit.slopes, fit.thresholds)
     assert row["gradient_norm"] < 1e-8
     assert plain.dif.empty
     assert plain.shifts.empty
@@ -288,7 +288,7 @@ def test_responses_have_scales_weights_and_groups():
     heavy = screen_items(Responses(instrument, frame), by="branch")
     assert heavy.settings["weighted"]
     pd.testing.assert_frame_equal(heavy.dif, plain.dif)
-    own = irt.graded_response(frame[instrument.item_codes[:4]], weight=frame["sample_weight"])
+    own = graded.graded_response(frame[instrument.item_codes[:4]], weight=frame["sample_weight"])
     np.testing.assert_allclose(heavy.items["slope"].iloc[:4], own.slopes)
     assert (heavy.parameters["se"] > 1.05 * plain.parameters["se"]).mean() > 0.5
     chosen = screen_items(Responses(instrument, frame), items=instrument.item_codes[:5])
@@ -328,11 +328,11 @@ def test_doubtful_items_are_named():
 
 
 def test_a_model_that_was_not_found_warns(monkeypatch):
-    def short(*args: Any, **options: Any) -> irt.GradedResponse:
-        return irt_graded_response(*args, **options, max_iter=2)
+    def short(*args: Any, **options: Any) -> graded.GradedResponse:
+        return whole(*args, **options, max_iter=2)
 
-    irt_graded_response = irt.graded_response
-    monkeypatch.setattr(irt, "graded_response", short)
+    whole = graded.graded_response
+    monkeypatch.setattr(graded, "graded_response", short)
     with pytest.warns(ConvergenceWarning) as caught:
         found = screen_items(survey(12).drop(columns="group"))
     assert str(caught[0].message) == found.notes[0]

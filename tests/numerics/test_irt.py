@@ -8,15 +8,9 @@ from scipy import optimize
 from scipy.special import expit
 
 from sqmodel.errors import ComputationError
-from sqmodel.numerics import irt
-from sqmodel.numerics.irt import (
-    GradedResponse,
-    category_probabilities,
-    expected_scores,
-    graded_response,
-    item_information,
-    marginal_reliability,
-)
+from sqmodel.numerics.irt import curves
+from sqmodel.numerics.irt.curves import category_probabilities, item_information, marginal_reliability
+from sqmodel.numerics.irt.graded import GradedResponse, expected_scores, graded_response
 from sqmodel.numerics.ordinal_regression import proportional_odds
 from tests.oracles import frame
 
@@ -225,7 +219,7 @@ def test_chances_sum_to_one_and_information_is_what_they_tell(seed, K):
     information = item_information(theta, slopes, thresholds)
     assert (information >= 0).all()
     assert (information[:, 0] <= slopes[0] ** 2 / 4 + 1e-12).all()
-    np.testing.assert_allclose(irt.test_information(theta, slopes, thresholds), information.sum(axis=1))
+    np.testing.assert_allclose(curves.test_information(theta, slopes, thresholds), information.sum(axis=1))
     h = 1e-5
     rise = category_probabilities(theta + h, slopes, thresholds) - category_probabilities(theta - h, slopes, thresholds)
     large = np.where(chances > 1e-6, chances, np.nan)

@@ -22,7 +22,7 @@ import pandas as pd
 
 import sqmodel as sq
 from sqmodel.measurement.nested import difference_test
-from sqmodel.numerics.irt import graded_response
+from sqmodel.numerics.irt.graded import graded_response
 from sqmodel.numerics.polychoric import codes_of, polychoric, polyserial
 from sqmodel.numerics.sem.power import rmsea_power, rmsea_sample_size
 from tests import oracles
