@@ -17,7 +17,10 @@ from sqmodel.errors import ComputationError, ConvergenceWarning, ImproperSolutio
 from sqmodel.measurement.confirmatory import Confirmation, confirm, gather, parsed
 from sqmodel.measurement.moments import Moments
 from sqmodel.measurement.syntax import Row, write_model
-from sqmodel.numerics.alignment import EPS, Aligned, Spread, align_groups, explained, invariant_groups, spread
+from sqmodel.numerics.alignment.invariance import explained, invariant_groups
+from sqmodel.numerics.alignment.loss import EPS
+from sqmodel.numerics.alignment.search import Aligned, align_groups
+from sqmodel.numerics.alignment.spread import Spread, spread
 from sqmodel.numerics.correlation import Floats
 from sqmodel.result import Result
 from sqmodel.survey.responses import Responses
@@ -100,7 +103,7 @@ def align(
 
     Alignment (Asparouhov & Muthen 2014) of the configural model: the model is fitted to each group alone, and for each
     factor means and variances of the groups are chosen so that loadings and intercepts differ much in few places and
-    little elsewhere (see `sqmodel.numerics.alignment.align_groups` for the loss and the departures from Mplus and
+    little elsewhere (see `numerics.alignment.search.align_groups` for the loss and the departures from Mplus and
     sirt). Where scalar invariance fails for some items, this keeps the comparison of means fair without a search for
     partial invariance. Standard errors by the delta method from each group's own covariance of loadings and
     intercepts. Which groups share a parameter is found by the paper's iteration of tests at .001.

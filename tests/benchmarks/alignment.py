@@ -21,7 +21,7 @@ import pandas as pd
 
 from sqmodel.measurement.alignment import Alignment, align
 from sqmodel.measurement.confirmatory import confirm
-from sqmodel.numerics.alignment import EPS
+from sqmodel.numerics.alignment.loss import EPS
 
 GROUPS, ITEMS, SIZES = 30, 10, (300, 501)
 NAMES = [f"x{i + 1}" for i in range(ITEMS)]

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from sqmodel.errors import ComputationError
-from sqmodel.numerics.alignment import Aligned, align_groups, explained, invariant_groups, spread
+from sqmodel.numerics.alignment.invariance import explained, invariant_groups
+from sqmodel.numerics.alignment.search import Aligned, align_groups
+from sqmodel.numerics.alignment.spread import spread
 
 SEEDS = st.integers(0, 10_000)
 
