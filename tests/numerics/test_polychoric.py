@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sqmodel.errors import ComputationError
-from sqmodel.numerics import polychoric as module
-from sqmodel.numerics.polychoric import codes_of, polychoric, polyserial, smooth
+from sqmodel.numerics.contingency import cells, tables_of
+from sqmodel.numerics.polychoric import codes_of, polychoric, smooth
+from sqmodel.numerics.polyserial import polyserial
 from sqmodel.numerics.retention import polychoric_parallel
 from tests.oracles import converged, frame, reference, shared
 from tests.reference.surveys import survey
@@ -42,12 +43,12 @@ def test_where_lavaan_differs_its_likelihood_is_lower():
     data = codes_of(
         frame("satisfaction_es_bank")[reference("satisfaction_es_bank")["polychoric_lavaan"]["rho"]["rows"]]
     )
-    tables = module._tables(np.ascontiguousarray(data[0].T), None)
+    tables = tables_of(np.ascontiguousarray(data[0].T), None)
     pair = int(np.flatnonzero((tables.first == 1) & (tables.second == 0))[0])
     counts = tables.counts[pair]
 
     def loglik(rho):
-        probability = module._cells(tables, np.array([rho]), np.array([pair]))[0][0]
+        probability = cells(tables, np.array([rho]), np.array([pair]))[0][0]
         return float((counts[counts > 0] * np.log(np.maximum(probability[counts > 0], 1e-300))).sum())
 
     ours, theirs = loglik(result.correlation[0, 1]), loglik(expected[0, 1])

@@ -23,7 +23,8 @@ import pandas as pd
 import sqmodel as sq
 from sqmodel.measurement.nested import difference_test
 from sqmodel.numerics.irt.graded import graded_response
-from sqmodel.numerics.polychoric import codes_of, polychoric, polyserial
+from sqmodel.numerics.polychoric import codes_of, polychoric
+from sqmodel.numerics.polyserial import polyserial
 from sqmodel.numerics.sem.power import rmsea_power, rmsea_sample_size
 from tests import oracles
 from tests.measurement import test_confirmatory as cases
