@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from sqmodel.errors import ComputationError, ConvergenceWarning, InputError
-from sqmodel.measurement import items as module
-from sqmodel.measurement.items import ItemScreening, adjusted, screen_items
+from sqmodel.measurement import item_bias
+from sqmodel.measurement.item_bias import adjusted
+from sqmodel.measurement.items import ItemScreening, screen_items
 from sqmodel.numerics.irt import curves, graded
 from sqmodel.survey.instrument import Group, Text
 from sqmodel.survey.responses import Responses
@@ -191,13 +192,13 @@ def test_groups_of_other_standing_alone_are_no_bias():
 
 
 def test_purification_that_does_not_settle_is_admitted(monkeypatch):
-    monkeypatch.setattr(module, "MOST_ROUNDS", 1)
+    monkeypatch.setattr(item_bias, "MOST_ROUNDS", 1)
     found = screen_items(survey(4, d=(1.1, 1)), by="group")
     assert not found.scales.loc["total", "settled"]
     assert found.notes == (
         "total: purification stopped after round 1 because the flags do not settle; doubt borderline items",
     )
-    monkeypatch.setattr(module, "FEWEST_ANCHORS", 7)
+    monkeypatch.setattr(item_bias, "FEWEST_ANCHORS", 7)
     found = screen_items(survey(4, d=(1.1, 1)), by="group")
     assert found.notes == (
         "total: purification stopped after round 1 because it would leave fewer than 7 items; doubt borderline items",
