@@ -30,7 +30,9 @@ from sqmodel.measurement.source import Source
 from sqmodel.measurement.standardised import standardised_with_errors
 from sqmodel.measurement.syntax import Row, parse_model
 from sqmodel.numerics.sem import curvature
-from sqmodel.numerics.sem.estimation import Estimated, fit_least_squares, fit_normal, srmr_normal, unweighted
+from sqmodel.numerics.sem.estimated import Estimated
+from sqmodel.numerics.sem.least_squares import fit_least_squares, unweighted
+from sqmodel.numerics.sem.likelihood import fit_normal, srmr_normal
 from sqmodel.numerics.sem.samples import Normal
 from sqmodel.numerics.sem.start import start_values
 from sqmodel.numerics.threads import one_blas_thread

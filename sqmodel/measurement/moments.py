@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sqmodel.errors import ComputationError, ConvergenceWarning, InputError
-from sqmodel.numerics.sem import robust
-from sqmodel.numerics.sem.estimation import incomplete_sample
+from sqmodel.numerics.sem import sufficient
 from sqmodel.numerics.sem.model import lower
 from sqmodel.numerics.sem.robust import Answers
 from sqmodel.numerics.sem.samples import LeastSquares, Normal, Patterns
@@ -147,12 +146,12 @@ def incomplete(labels: Sequence[str], answers: Sequence[Answers]) -> tuple[tuple
     """Each group's patterns with their free moments, and what is to be doubted of them, also by a warning."""
     samples, notes = [], []
     for label, own in zip(labels, answers, strict=True):
-        samples.append(incomplete_sample(own))
+        samples.append(sufficient.incomplete_sample(own))
         if not samples[-1].settled:
             where = f" of group {label}" if label != "" else ""
             notes.append(
                 f"the free means and covariances{where} of the incomplete answers still moved after "
-                f"{robust.EM_STEPS} steps: chi-square and fit indices are approximate; "
+                f"{sufficient.EM_STEPS} steps: chi-square and fit indices are approximate; "
                 "leave out items that few answered"
             )
             warn(notes[-1], ConvergenceWarning, stacklevel=5)

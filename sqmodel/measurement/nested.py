@@ -13,7 +13,7 @@ from scipy.linalg import null_space
 from sqmodel.errors import ComputationError
 from sqmodel.measurement.confirmatory import Confirmation, Fitted
 from sqmodel.numerics.sem import robust
-from sqmodel.numerics.sem.estimation import middle_and_trace, saturated_trace
+from sqmodel.numerics.sem.likelihood import middle_and_trace, saturated_trace
 from sqmodel.numerics.sem.samples import LeastSquares, Normal, Patterns
 from sqmodel.numerics.sem.solve import information_of
 

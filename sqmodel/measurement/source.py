@@ -13,8 +13,8 @@ import pandas as pd
 from sqmodel.errors import ComputationError, InputError, PositiveDefiniteWarning
 from sqmodel.measurement.moments import Floats, GroupMoments, Moments, incomplete
 from sqmodel.numerics.polychoric import Polychoric, codes_of, polychoric
-from sqmodel.numerics.sem.estimation import complete_sample
 from sqmodel.numerics.sem.robust import Answers
+from sqmodel.numerics.sem.sufficient import complete_sample
 from sqmodel.survey.responses import Responses
 
 

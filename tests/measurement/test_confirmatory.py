@@ -27,7 +27,7 @@ from sqmodel.measurement.moments import Moments
 from sqmodel.measurement.nested import difference_test
 from sqmodel.measurement.source import Source
 from sqmodel.measurement.validity import assess_validity
-from sqmodel.numerics.sem import curvature, robust
+from sqmodel.numerics.sem import curvature, sufficient
 from sqmodel.numerics.sem.samples import Patterns
 from tests import oracles
 from tests.reference import surveys
@@ -700,17 +700,17 @@ def test_compared_groups_keep_their_models_but_not_on_paper() -> None:
 
 def test_free_moments_are_found_once_and_named_where_they_do_not_settle(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = 0
-    search = robust.free_moments
+    search = sufficient.free_moments
 
     def counted(sample: Patterns) -> Patterns:
         nonlocal calls
         calls += 1
         return search(sample)
 
-    monkeypatch.setattr(robust, "free_moments", counted)
+    monkeypatch.setattr(sufficient, "free_moments", counted)
     confirm(holzinger("missing"), MODEL, missing="fiml", group="school")
     assert calls == 2
-    monkeypatch.setattr(robust, "EM_STEPS", 3)
+    monkeypatch.setattr(sufficient, "EM_STEPS", 3)
     with pytest.warns(ConvergenceWarning) as caught:
         result = confirm(holzinger("missing"), MODEL, missing="fiml", group="school", estimator="ML")
     expected = [

@@ -13,12 +13,13 @@ from sqmodel.measurement.model_table import Options, Table, complete
 from sqmodel.measurement.syntax import parse_model
 from sqmodel.numerics.sem import curvature, fit
 from sqmodel.numerics.sem.curvature import Curvature, smallest_eigenvalue
-from sqmodel.numerics.sem.estimation import complete_sample, fit_normal, incomplete_sample
+from sqmodel.numerics.sem.likelihood import fit_normal
 from sqmodel.numerics.sem.model import implied, jacobian, moments
 from sqmodel.numerics.sem.robust import Answers, saturated_information, saturated_scores, saturated_trace
 from sqmodel.numerics.sem.samples import LeastSquares, Normal
 from sqmodel.numerics.sem.solve import gradient_of, information_of, minimise
 from sqmodel.numerics.sem.start import start_values
+from sqmodel.numerics.sem.sufficient import complete_sample, incomplete_sample
 
 MODELS = {
     "correlated": "f =~ x1 + x2 + x3\ng =~ x4 + x5 + x6\nx1 ~~ x4",

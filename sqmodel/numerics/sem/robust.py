@@ -9,10 +9,7 @@ import numpy as np
 
 from sqmodel.numerics.correlation import Floats
 from sqmodel.numerics.sem.model import Block, Implied, Ints, Slopes, implied, jacobian, lower, slopes
-from sqmodel.numerics.sem.samples import LeastSquares, Normal, Pattern, Patterns, univariate
-
-EM_STEPS = 2000
-"""After so many the free moments of incomplete data count as not settled."""
+from sqmodel.numerics.sem.samples import LeastSquares, Normal, Pattern, Patterns
 
 
 class Answers(NamedTuple):
@@ -159,40 +156,6 @@ def saturated_information(sample: Normal | Patterns, mu: Floats, sigma: Floats, 
         out[p:, p:] += share * both * (half[:, None] * half) / 2
     out[p:, :p] = out[:p, p:].T
     return out if mean_structure else out[p:, p:]
-
-
-def free_moments(sample: Patterns, tolerance: float = 1e-12) -> Patterns:
-    """The sample with its maximum likelihood means and covariances, by the EM algorithm (Little & Rubin 2002).
-
-    It settles where a step changes the log likelihood a respondent by less than `tolerance`; after `EM_STEPS` steps the
-    sample is returned as not settled.
-    """
-    mu, variance = univariate(sample)
-    p, sigma = len(mu), np.diag(variance)
-    previous, settled = np.inf, False
-    for _ in range(EM_STEPS):
-        total, cross = np.zeros(p), np.zeros((p, p))
-        for group in sample.patterns:
-            o = group.observed
-            m = np.setdiff1d(np.arange(p), o)
-            regression = np.zeros((p, len(o)))
-            regression[o, np.arange(len(o))] = 1
-            rest = np.zeros((p, p))
-            if len(m):
-                slope = np.linalg.solve(sigma[np.ix_(o, o)], sigma[np.ix_(o, m)]).T
-                regression[m] = slope
-                rest[np.ix_(m, m)] = sigma[np.ix_(m, m)] - slope @ sigma[np.ix_(o, m)]
-            expected = mu + regression @ (group.mean - mu[o])
-            total += group.n * expected
-            cross += group.n * (regression @ group.cov @ regression.T + rest + np.outer(expected, expected))
-        mu = total / sample.n
-        sigma = cross / sample.n - np.outer(mu, mu)
-        now = sample.minus_loglik(mu, sigma)
-        settled = abs(previous - now) < tolerance
-        previous = now
-        if settled:
-            break
-    return sample._replace(mean=mu, cov=sigma, saturated=previous, settled=settled)
 
 
 class Traces(NamedTuple):

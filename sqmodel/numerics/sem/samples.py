@@ -141,7 +141,7 @@ class Patterns(NamedTuple):
     n : float
     patterns : sequence of Pattern
     mean, cov : array, p and p x p
-        The free ones that maximise the likelihood, computed once by `robust.free_moments`.
+        The free ones that maximise the likelihood, computed once by `sufficient.free_moments`.
     saturated : float
         The discrepancy is measured from this: minus the log likelihood a respondent of free means and covariances,
         without the constant.
