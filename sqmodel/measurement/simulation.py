@@ -15,21 +15,17 @@ from sqmodel.errors import ComputationError
 from sqmodel.measurement.confirmatory import SINGULAR
 from sqmodel.measurement.model_table import Cell, Table
 from sqmodel.numerics.polychoric import codes_of, polychoric
-from sqmodel.numerics.sem.estimation import (
-    Estimated,
-    complete_sample,
-    fit_least_squares,
-    fit_normal,
-    smallest_eigenvalue,
-    srmr_normal,
-    unweighted,
-)
+from sqmodel.numerics.sem.curvature import smallest_eigenvalue
+from sqmodel.numerics.sem.estimated import Estimated
 from sqmodel.numerics.sem.fit import cfi
+from sqmodel.numerics.sem.least_squares import fit_least_squares, unweighted
+from sqmodel.numerics.sem.likelihood import fit_normal, srmr_normal
 from sqmodel.numerics.sem.model import Block, Matrix, lower, residual_variances
 from sqmodel.numerics.sem.power import ordered_answers, wishart
 from sqmodel.numerics.sem.robust import Answers
 from sqmodel.numerics.sem.samples import LeastSquares, Normal
 from sqmodel.numerics.sem.solve import Solution, information_of, minimise
+from sqmodel.numerics.sem.sufficient import complete_sample
 from sqmodel.numerics.threads import one_blas_thread
 
 Floats = npt.NDArray[np.float64]

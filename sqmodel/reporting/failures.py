@@ -79,7 +79,8 @@ def _over(reports: Path) -> str:
 
 
 def _sources(reports: Path) -> Iterator[Path]:
-    yield from sorted(reports.glob(f"[0-9][0-9][0-9][0-9]Q[1-4]/*/{MANIFEST}"))
+    # Dossiers, whose names hold a hyphen, are not in the index.
+    yield from sorted(p for p in reports.glob(f"[0-9][0-9][0-9][0-9]Q[1-4]/*/{MANIFEST}") if "-" not in p.parent.name)
     yield from sorted((reports / STATE / FAILURES).glob("*/*.json"))
     yield from sorted(reports.glob(RESTATEMENTS))
 
