@@ -13,7 +13,10 @@ import pytest
 import sqmodel
 
 ROOT = Path(sqmodel.__file__).parent
-ROOMS = ["errors", "result", "compute", "numerics", "survey", "measurement", "index", "reporting", "cli", "__main__"]
+ROOMS = [
+    "errors", "result", "compute", "yaml_text", "numerics", "survey", "measurement", "index", "reporting", "cli",
+    "__main__",
+]  # fmt: skip
 MODULES = sorted(ROOT.rglob("*.py"))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sqmodel import compute
 from sqmodel.errors import ComputationError
 from sqmodel.measurement.confirmatory import Fitted
 from sqmodel.measurement.misspecification import DIGITS, Relation, Standardised
@@ -127,12 +128,17 @@ def _write(file: Path, draws: Floats) -> None:
 
 def _simulate(job: Job, rng: np.random.Generator) -> Floats:
     streams = rng.spawn(len(job.levels))
-    draws = np.stack(
-        [s.indices(job.n, job.replications, stream, job.suffix) for s, stream in zip(job.levels, streams, strict=True)]
-    )
+    levels = zip(job.levels, streams, strict=True)
+    draws = np.stack(compute.map(_level, [(s, job.n, job.replications, stream, job.suffix) for s, stream in levels]))
     if not np.isfinite(draws).any(axis=1).all():
         raise ComputationError("expected samples that the model can be fitted to, found none; is n large enough?")
     return draws
+
+
+def _level(given: tuple[Simulation, int, int, np.random.Generator, str]) -> Floats:
+    """One level of misspecification, with random numbers of its own, so that it may be simulated anywhere."""
+    simulation, n, replications, rng, suffix = given
+    return simulation.indices(n, replications, rng, suffix)
 
 
 def _short(values: npt.ArrayLike) -> Floats:

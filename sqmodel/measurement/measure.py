@@ -11,7 +11,6 @@ from importlib.resources import files
 from typing import Any, Literal
 
 import pandas as pd
-import yaml
 
 from sqmodel.errors import InputError, UnfitMeasureError
 from sqmodel.measurement.comparability import Comparability
@@ -21,6 +20,7 @@ from sqmodel.measurement.reliability import Reliability
 from sqmodel.survey.instrument import Instrument
 from sqmodel.survey.responses import Responses
 from sqmodel.survey.screening import Screening
+from sqmodel.yaml_text import read_yaml
 
 Verdict = Literal["publish", "reservations", "reject"]
 Overrides = Mapping[str, Any]
@@ -115,7 +115,7 @@ def describe(row: Mapping[str, Any]) -> str:
 @functools.cache
 def _shipped_criteria() -> dict[str, dict[str, Any]]:
     text = files("sqmodel.measurement").joinpath("criteria.yaml").read_text(encoding="utf-8")
-    criteria: dict[str, dict[str, Any]] = yaml.safe_load(text)["criteria"]
+    criteria: dict[str, dict[str, Any]] = read_yaml(text)["criteria"]
     return criteria
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sqmodel import compute
 from sqmodel.errors import InputError
 from sqmodel.measurement.model_population import Model, population_of
-from sqmodel.measurement.simulation_outcome import TESTED, Outcome, by_kind
+from sqmodel.measurement.simulation_outcome import TESTED, by_kind, simulate
 from sqmodel.numerics.sem.power import rmsea_power, rmsea_sample_size
 from sqmodel.result import Result
 
@@ -157,12 +158,12 @@ def plan_sample(
     simulation = population.simulation()
     df, alpha = simulation.df(), 1 - level
     streams = np.random.default_rng(rng).spawn(len(sizes))
-    rows, parameters = [], []
-    for n, stream in zip(sizes, streams, strict=True):
-        outcome = Outcome.of(simulation, n, replications, stream)
-        rows.append(outcome.shares(alpha))
-        parameters.append(outcome.parameters(population, alpha))
-    shares, by_parameter = pd.DataFrame(rows), pd.concat(parameters, ignore_index=True)
+    # Each size has random numbers of its own, so that it may be simulated anywhere.
+    outcomes = compute.map(
+        simulate, [(simulation, n, replications, stream) for n, stream in zip(sizes, streams, strict=True)]
+    )
+    shares = pd.DataFrame([outcome.shares(alpha) for outcome in outcomes])
+    by_parameter = pd.concat([outcome.parameters(population, alpha) for outcome in outcomes], ignore_index=True)
     kinds, rmsea = by_kind(by_parameter), _rmsea(df, target, alpha)
     needed, smallest = _needed(shares, kinds, rmsea, target, level)
     settings = {

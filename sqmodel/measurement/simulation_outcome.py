@@ -109,3 +109,8 @@ def by_kind(parameters: pd.DataFrame) -> pd.DataFrame:
             "se_bias": own["se_bias"].mean(),
         })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def simulate(given: tuple[Simulation, int, int, np.random.Generator]) -> Outcome:
+    """`Outcome.of` of one argument (simulation, n, replications, random numbers), for `sqmodel.compute.map`."""
+    return Outcome.of(*given)

@@ -57,6 +57,7 @@ def render_page(
     subtitle: Text | None = None,
     toc: Sequence[Entry] = (),
     companions: Sequence[str] = (),
+    language: str = "zh",
 ) -> str:
     """Put a body into the frame.
 
@@ -72,6 +73,8 @@ def render_page(
         Sections to list at the side.
     companions : sequence of str
         Names of files beside the page, to link to.
+    language : str
+        ``zh`` or ``en``: in which the page opens.
 
     Returns
     -------
@@ -84,6 +87,7 @@ def render_page(
         "subtitle": subtitle,
         "toc": toc,
         "files": companions,
+        "language": language,
         "body": Markup(body.strip()),
         "words": WORDS,
         "both": both,

@@ -13,6 +13,7 @@ import yaml
 from sqmodel.errors import ParamsError
 from sqmodel.reporting.manifest import digest_of, is_current, key_of
 from sqmodel.reporting.sources import input_files, is_url, project_root
+from sqmodel.yaml_text import read_yaml
 
 NOTEBOOK = "business_line.ipynb"
 VALIDATION_NOTEBOOK = "validation.ipynb"
@@ -39,7 +40,7 @@ def asked_for(params: Sequence[Path], quarters: Sequence[str] = ()) -> list[Repo
     found = []
     for path in params:
         try:
-            content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+            content = read_yaml(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             continue
         if isinstance(content, dict):

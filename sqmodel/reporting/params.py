@@ -18,6 +18,7 @@ from sqmodel.errors import InputError, ParamsError, Problem
 from sqmodel.measurement.measure import load_criteria
 from sqmodel.reporting.sources import PLACEHOLDER, files_of, found_path, is_path, is_url
 from sqmodel.survey.instrument import Instrument, Text, load_instrument
+from sqmodel.yaml_text import read_yaml
 
 QUARTER = r"^\d{4}Q[1-4]$"
 
@@ -161,7 +162,7 @@ def read_params(path: Path) -> tuple[dict[str, Any], list[Problem | str]]:
         raise ParamsError(str(path), ["expected a params file, found nothing at this path"])
     try:
         text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
+        content = read_yaml(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(str(path), [f"expected YAML in UTF-8, found: {' '.join(str(error).split())}"]) from error
     if not isinstance(content, dict):

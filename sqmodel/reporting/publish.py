@@ -216,7 +216,8 @@ def _page(content: _Content, companions: list[str]) -> str:
     toc: list[Entry] = []
     body = lead + "".join(_sections(parts, toc))
     frame = {"kicker": shown.get("kicker"), "subtitle": shown.get("subtitle")}
-    return render_page(body, title=title, toc=toc, companions=companions, **frame)
+    language = content.results["study"].get("page_language", "zh") if content.results else "zh"
+    return render_page(body, title=title, toc=toc, companions=companions, language=language, **frame)
 
 
 def _heading_one(title: Text | None, own: Prose | None) -> str:

@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from sqmodel.survey.instrument import Text
+from sqmodel.yaml_text import read_yaml
 
 LANGUAGES = ("zh", "en")
 MINUS = "\N{MINUS SIGN}"
@@ -21,7 +20,7 @@ ORDINALS = ("一", "二", "三", "四")
 def texts(language: str) -> dict[str, str]:
     """All templates of one language."""
     source = files("sqmodel.reporting").joinpath(f"texts/{language}.yaml")
-    content: dict[str, str] = yaml.safe_load(source.read_text(encoding="utf-8"))
+    content: dict[str, str] = read_yaml(source.read_text(encoding="utf-8"))
     return content
 
 

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sqmodel.errors import InstrumentError
+from sqmodel.yaml_text import read_yaml
 
 Language = Literal["zh", "en"]
 Role = Literal["csat", "nps", "effort", "retention", "acsi"]
@@ -290,7 +291,7 @@ def load_instrument(source: str | Path) -> Instrument:
 def _parse(source: str, text: str) -> Instrument:
     """The instrument of a text; it is frozen, so that one copy serves all who ask again."""
     try:
-        content = yaml.safe_load(text)
+        content = read_yaml(text)
     except yaml.YAMLError as error:
         raise InstrumentError(source, [f"expected YAML in UTF-8, found: {_one_line(error)}"]) from error
     if not isinstance(content, dict):

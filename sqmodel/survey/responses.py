@@ -179,12 +179,16 @@ def score_dimensions(
 ) -> pd.DataFrame:
     """Mean of the answered items per dimension on 0-100, where at least half of them are answered."""
     chosen = set(instrument.item_codes if items is None else items)
-    percent = to_percent(instrument, ratings)
+    percent = to_percent(instrument, ratings).to_numpy(dtype=float)
+    place = {c: j for j, c in enumerate(ratings.columns)}
     scores = {}
     for code, members in instrument.structure(structure).items():
-        used = [c for c in members if c in chosen]
-        answered = percent[used].notna().sum(axis=1)
-        scores[code] = percent[used].mean(axis=1).where(answered >= len(used) / 2)
+        used = percent[:, [place[c] for c in members if c in chosen]]
+        answered = np.isfinite(used)
+        count = answered.sum(axis=1)
+        enough = (count > 0) & (count >= used.shape[1] / 2)
+        total = np.where(answered, used, 0.0).sum(axis=1)
+        scores[code] = np.divide(total, count, out=np.full(len(used), np.nan), where=enough)
     return pd.DataFrame(scores, index=ratings.index)
 
 

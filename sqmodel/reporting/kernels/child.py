@@ -80,6 +80,10 @@ def load_libraries() -> None:
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     for name in LIBRARIES:
         importlib.import_module(name)
+    from sqmodel.reporting.words import LANGUAGES, texts
+
+    for language in LANGUAGES:
+        texts(language)
 
 
 def become_kernel(order: Order) -> None:
