@@ -60,21 +60,31 @@ def badge(text: Text, tone: str = "") -> str:
 
 def table(headers: Sequence[Text], rows: Sequence[Sequence[Cell]], caption: Text | None = None) -> str:
     """A table; a column is right-aligned where its first cell is."""
-    right = [cell.right for cell in rows[0]] if rows else [False] * len(headers)
-    head = "".join(
-        f'<th scope="col"{_class("r" if r else "")}>{both(h)}</th>' for h, r in zip(headers, right, strict=True)
+    first = rows[0] if rows else [Cell(h) for h in headers]
+    top = [Cell(h, cell.right) for h, cell in zip(headers, first, strict=True)]
+    named, whole = numbers_from([top, *rows])
+    head = "".join(f'<th scope="col"{_class(cell, j, whole)}>{both(cell.text)}</th>' for j, cell in enumerate(top))
+    body = "".join(
+        "<tr>" + "".join(f"<td{_class(c, j, whole)}>{both(c.text)}</td>" for j, c in enumerate(row)) + "</tr>"
+        for row in rows
     )
-    body = "".join("<tr>" + "".join(_td(cell) for cell in row) + "</tr>" for row in rows)
     title = f"<caption>{both(caption)}</caption>" if caption else ""
-    return f'<div class="wide"><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="wide"><table{named}>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _td(cell: Cell) -> str:
-    return f"<td{_class(' '.join(filter(None, ['r' if cell.right else '', cell.tone])))}>{both(cell.text)}</td>"
+def numbers_from(rows: Sequence[Sequence[Cell]]) -> tuple[str, int]:
+    """Where the columns begin that hold numbers down to the last row: as a class of the table, and as a count.
+
+    Said once on the table, it need not be said on each of its hundred cells.
+    """
+    count = max((j for row in rows for j, cell in enumerate(row, start=1) if not cell.right), default=0)
+    columns = len(rows[0]) if rows else 0
+    return (f' class="r{count}"', count) if 0 < count < min(columns, 5) else ("", columns)
 
 
-def _class(name: str) -> str:
-    return f' class="{name}"' if name else ""
+def _class(cell: Cell, column: int, whole: int) -> str:
+    names = [*(["r"] if cell.right and column < whole else []), *([cell.tone] if cell.tone else [])]
+    return f' class="{" ".join(names)}"' if names else ""
 
 
 def details(summary: Text, html: str) -> str:

@@ -165,6 +165,7 @@ _IMAGE = re.compile(r"data:image/(png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+
 _URL = re.compile(r"url\(", re.IGNORECASE)
 _LOCAL_URL = re.compile(r"url\(#[\w.:-]+\)$")
 _EMPTY = re.compile(r"></(?:path|line|rect|circle|ellipse|polyline|polygon|use|stop)>")
+_IMPLIED = re.compile(r"</t[dhr]>")
 _BARE_TABLE = re.compile(r'(?<!<div class="wide">)<table\b.*?</table>', re.DOTALL)
 
 
@@ -196,8 +197,10 @@ def clean(html: str) -> str:
         link_rel=None,
         strip_comments=True,
     )
-    # An HTML serialiser writes <line></line>; in SVG <line/> means the same and a page holds thousands.
-    return _BARE_TABLE.sub(r'<div class="wide" tabindex="0">\g<0></div>', _EMPTY.sub("/>", cleaned)).replace(
+    # An HTML serialiser writes <line></line> and </td>; in SVG <line/> means the same, in HTML the end of a cell is
+    # implied by the next one, and a page holds thousands.
+    short = _IMPLIED.sub("", _EMPTY.sub("/>", cleaned))
+    return _BARE_TABLE.sub(r'<div class="wide" tabindex="0">\g<0></div>', short).replace(
         '<div class="wide"><table', '<div class="wide" tabindex="0"><table'
     )
 

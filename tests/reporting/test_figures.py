@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from sqmodel.reporting import charts
+from sqmodel.reporting.blocks import Cell, table
 from sqmodel.reporting.charts.layout import scale
 from sqmodel.reporting.charts.writer import el, text_width, wrap
 from sqmodel.reporting.sanitize import clean
@@ -236,3 +237,18 @@ def test_axes_are_round_and_cover_the_data(values: list[float]) -> None:
     assert 2 <= len(axis.ticks) <= 7
     assert all(axis.low <= v <= axis.high for v in values)
     assert len({axis.label(t) for t in axis.ticks}) == len(axis.ticks)
+
+
+def test_a_table_says_once_which_columns_hold_numbers() -> None:
+    def row(*right: bool, tone: str = "") -> list[Cell]:
+        return [Cell(g.ALT, right=r, tone=tone) for r in right]
+
+    head = [g.ALT, g.ALT, g.ALT]
+    plain = table(head, [row(False, True, True), row(False, True, True, tone="ok")])
+    assert '<table class="r1">' in plain
+    assert re.findall(r'<t[dh][^>]*class="([^"]*)"', plain) == ["ok"] * 3
+    mixed = table(head, [row(False, True, False)])
+    assert "<table>" in mixed
+    assert re.findall(r'<(t[dh])[^>]*class="r"', mixed) == ["th", "td"]
+    assert '<table class="r2">' in table(head, [row(True, False, True)])
+    assert "<table>" in table(head, [])

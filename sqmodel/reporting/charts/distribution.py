@@ -12,7 +12,7 @@ from markupsafe import Markup
 from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
 from sqmodel.reporting.charts.layout import Key, Rows, RowText, explain, lay_rows
 from sqmodel.reporting.charts.rows import TOO_FEW, labels_of
-from sqmodel.reporting.charts.writer import el, number, text_width
+from sqmodel.reporting.charts.writer import Texts, el, group, number, text_width
 from sqmodel.survey.instrument import Text
 
 LONG_SCALE = 7
@@ -88,24 +88,24 @@ def shade(position: int, count: int) -> int:
 
 
 def _bars(rows: Sequence[DistributionRow], steps: int, laid: Rows, variant: Variant) -> Markup:
-    """All bars of one step in one path: a page has hundreds of them, four times."""
-    boxes: list[list[str]] = [[] for _ in range(steps)]
-    labels = Markup("")
+    """All bars of one step in one path: a page has hundreds of them, twice."""
+    bars: list[list[str]] = [[] for _ in range(steps)]
+    labels = {"q0": Texts(), "q1": Texts()}
     for row, y in zip(rows, laid.middles, strict=True):
-        x, words = laid.start, {"q0": Markup(""), "q1": Markup("")}
+        x = laid.start
         for j, share in enumerate(row.shares or ()):
             width, shown = share * (laid.end - laid.start), f"{100 * share:.0f}"
             # A pixel of paper between neighbours keeps them apart in print as well.
             if width > 0.1:
                 side = number(max(width - 0.8, 0.4))
-                boxes[j].append(f"M{number(x)},{number(y - BAR / 2)}h{side}v{number(BAR)}h-{side}z")
+                bars[j].append(f"M{number(x)},{number(y - BAR / 2)}h{side}v{number(BAR)}H{number(x)}")
             if width > text_width(shown, variant.small) + 5:
-                words["q1" if shade(j, steps) > 4 else "q0"] += el("text", shown, x=round(x + width / 2))
+                labels["q1" if shade(j, steps) > 4 else "q0"].add(shown, round(x + width / 2), y)
             x += width
-        for ink, texts in words.items():
-            labels += el("g", texts, class_=ink, transform=f"translate(0,{number(y + 4.4)})") if texts else Markup("")
-    bars = Markup("").join(el("path", d="".join(d), class_=f"k{shade(j, steps)}") for j, d in enumerate(boxes) if d)
-    return bars + el("g", labels, text_anchor="middle", font_size=variant.small)
+    drawn = (el("path", d="".join(d), class_=f"k{shade(j, steps)}") for j, d in enumerate(bars) if d)
+    inked = (group(texts.markup(), class_=ink) for ink, texts in labels.items())
+    place = {"transform": "translate(0,4.4)", "text_anchor": "middle", "font_size": variant.small}
+    return Markup("").join(drawn) + group(*inked, **place)
 
 
 def _ramp_keys(categories: Sequence[str], ends: tuple[Text, Text]) -> list[Key]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 
 import pandas as pd
 from markupsafe import Markup
 
+from sqmodel.reporting.blocks import CODES, Cell, both, details, table
 from sqmodel.reporting.charts.writer import el
-from sqmodel.reporting.words import number
+from sqmodel.reporting.words import number, plain
 from sqmodel.survey.instrument import Text
 
-CODES = {"zh": "zh-CN", "en": "en"}
 COLUMNS = {
     "label": Text(zh="项目", en="Item"),
     "series": Text(zh="系列", en="Series"),
@@ -102,15 +101,8 @@ class Figure:
 
     def _repr_html_(self) -> str:
         caption = f"<figcaption>{both(self.caption)}</figcaption>"
-        table = f"<details><summary>{both(SHOW)}</summary>{data_table(self.data, self.digits)}</details>"
-        return f"{self.html.removesuffix('</figure>')}{caption}{table}</figure>"
-
-
-def both(text: Text) -> Markup:
-    """A text in both languages, escaped; the page shows one."""
-    if text["zh"] == text["en"]:
-        return Markup(escape(text["zh"]))
-    return Markup("").join(el("span", text[g], lang=code) for g, code in CODES.items())
+        numbers = details(SHOW, data_table(self.data, self.digits))
+        return f"{self.html.removesuffix('</figure>')}{caption}{numbers}</figure>"
 
 
 def assemble(
@@ -149,9 +141,8 @@ def _svg(variant: Variant, inside: Markup, height: float, alt: Text) -> Markup:
 def data_table(data: pd.DataFrame, digits: int) -> str:
     """The numbers behind a chart; columns without any number are left out."""
     names = [c for c in data.columns if not c.endswith("_en") and not data[c].isna().all()]
-    head = "".join(f'<th scope="col"{_right(data, c)}>{both(_title(c))}</th>' for c in names)
-    rows = "".join("<tr>" + "".join(_cell(data, c, i, digits) for c in names) + "</tr>" for i in range(len(data)))
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    rows = [[_cell(data, c, i, digits) for c in names] for i in range(len(data))]
+    return table([_title(c) for c in names], rows)
 
 
 def _title(column: str) -> Text:
@@ -165,16 +156,12 @@ def _title(column: str) -> Text:
     return Text(zh=name, en=name)
 
 
-def _right(data: pd.DataFrame, column: str) -> str:
-    return ' class="r"' if pd.api.types.is_numeric_dtype(data[column]) else ""
-
-
-def _cell(data: pd.DataFrame, column: str, row: int, digits: int) -> str:
+def _cell(data: pd.DataFrame, column: str, row: int, digits: int) -> Cell:
     value = data[column].iloc[row]
+    right = pd.api.types.is_numeric_dtype(data[column])
+    if pd.isna(value):
+        return Cell(plain("–"), right=right)
     if column.endswith("_zh"):
-        other = data[column.removesuffix("_zh") + "_en"].iloc[row]
-        return "<td>–</td>" if pd.isna(value) else f"<td>{both(Text(zh=str(value), en=str(other)))}</td>"
-    if not pd.api.types.is_numeric_dtype(data[column]):
-        return f"<td>{'–' if pd.isna(value) else escape(str(value))}</td>"
+        return Cell(Text(zh=str(value), en=str(data[column.removesuffix("_zh") + "_en"].iloc[row])))
     whole = column in ("n", "number")
-    return f'<td class="r">{"–" if pd.isna(value) else number(float(value), 0 if whole else digits)}</td>'
+    return Cell(plain(number(float(value), 0 if whole else digits) if right else value), right=right)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from sqmodel.reporting.charts.figure import Variant
-from sqmodel.reporting.charts.writer import el, group, number, path, text_width, wrap
+from sqmodel.reporting.charts.writer import Texts, el, group, number, text_width, wrap
 from sqmodel.survey.instrument import Text
 
 LABELS_MOST = 220.0
@@ -99,25 +99,6 @@ class Rows:
     marked: tuple[bool, ...]
 
 
-class _Texts:
-    """Texts by their looks: those that look the same share a group, which saves writing it on each."""
-
-    def __init__(self) -> None:
-        self._by_looks: dict[tuple[tuple[str, object], ...], Markup] = {}
-
-    def add(self, text: str, x: float, y: float, **looks: object) -> None:
-        key = tuple(looks.items())
-        place = el("text", text, x=x or None, y=y)
-        self._by_looks[key] = self._by_looks.get(key, Markup("")) + place
-
-    def lines(self, lines: Sequence[str], y: float, step: float, **looks: object) -> None:
-        for i, line in enumerate(lines):
-            self.add(line, 0.0, y + i * step, **looks)
-
-    def markup(self) -> Markup:
-        return Markup("").join(group(texts, **dict(looks)) for looks, texts in self._by_looks.items())
-
-
 def lay_rows(rows: Sequence[RowText], variant: Variant, *, top: float = 4.0) -> Rows:
     """Allot room: wide charts have columns, narrow ones put a row's words above its marks.
 
@@ -145,7 +126,7 @@ def _columns(rows: Sequence[RowText], variant: Variant, top: float) -> Rows:
     value = max((text_width(r.value, size + 1) for r in rows), default=0.0)
     detail = _widest((r.detail for r in rows), small)
     end = variant.width - value - detail - (8.0 if value and detail else 0.0) - GUTTER - 2
-    values, words, middles, y = _Texts(), _Texts(), [], top
+    values, words, middles, y = Texts(), Texts(), [], top
     for row in rows:
         lines, most = _wrapped(row.label, variant.width if row.heading else labels, size, language)
         notes, more = _wrapped(row.note, labels, small, language)
@@ -162,7 +143,7 @@ def _columns(rows: Sequence[RowText], variant: Variant, top: float) -> Rows:
 
 def _stacked(rows: Sequence[RowText], variant: Variant, top: float) -> Rows:
     size, small, language = variant.size, variant.small, variant.language
-    values, words, middles, y = _Texts(), _Texts(), [], top
+    values, words, middles, y = Texts(), Texts(), [], top
     for row in rows:
         aside = _widest([row.detail], small)
         own = text_width(row.value, size + 1) + (aside + 8.0 if aside else 0.0)
@@ -180,7 +161,7 @@ def _stacked(rows: Sequence[RowText], variant: Variant, top: float) -> Rows:
 
 
 def _label(
-    row: RowText, lines: Sequence[str], notes: Sequence[str], variant: Variant, first: float, words: _Texts
+    row: RowText, lines: Sequence[str], notes: Sequence[str], variant: Variant, first: float, words: Texts
 ) -> None:
     step = 18.0 if variant.narrow else 17.0
     bold = {"font_weight": 700} if row.heading else {}
@@ -189,7 +170,7 @@ def _label(
     words.lines(notes, first + len(lines) * step - 1, 15.0, class_=tone, font_size=variant.small)
 
 
-def _value(row: RowText, variant: Variant, edge: float, y: float, texts: tuple[_Texts, _Texts]) -> None:
+def _value(row: RowText, variant: Variant, edge: float, y: float, texts: tuple[Texts, Texts]) -> None:
     """The value ends at `edge`, its interval follows."""
     values, words = texts
     if row.value:
@@ -197,7 +178,7 @@ def _value(row: RowText, variant: Variant, edge: float, y: float, texts: tuple[_
         values.add(row.value, edge, y, class_=tone, font_size=variant.size + 1, font_weight=700, text_anchor="end")
     if row.detail is not None:
         same = row.detail["zh"] == row.detail["en"]
-        x, anchor = (edge + 8, "start") if row.value else (variant.width, "end")
+        x, anchor = (edge + 8, None) if row.value else (variant.width, "end")
         target = values if same else words
         target.add(row.detail[variant.language], x, y, class_="fm", font_size=variant.small, text_anchor=anchor)
 
@@ -212,8 +193,10 @@ def axis(rows: Rows, where: Scale, variant: Variant, *, unit: str = "") -> tuple
     grid = el("path", d=lines, class_="sl", stroke_width=1)
     y = rows.bottom + 16
     shown = where.ticks[:: 2 if variant.narrow and len(where.ticks) > 6 else 1]
-    labels = [el("text", where.label(t) + unit, x=where(t), y=y, text_anchor="middle") for t in shown]
-    return grid + group(*labels, class_="fm", font_size=variant.small), y + 8
+    labels = Texts()
+    for t in shown:
+        labels.add(where.label(t) + unit, where(t), y, class_="fm", font_size=variant.small, text_anchor="middle")
+    return grid + labels.markup(), y + 8
 
 
 @dataclass(frozen=True)
@@ -226,15 +209,49 @@ class Key:
 
 def explain(keys: Sequence[Key], variant: Variant, top: float) -> tuple[Markup, float]:
     """The line beneath a chart that says what its marks mean, broken where the chart is narrow."""
-    x, y, found = 0.0, top + 16, Markup("")
+    x, y, found, words = 0.0, top + 16, Markup(""), Texts()
     for key in keys:
         width = 24 + text_width(key.text[variant.language], variant.small)
         if x and x + width > variant.width:
             x, y = 0.0, y + 20
         found += key.draw(x, y - 4)
-        found += el("text", key.text[variant.language], x=x + 24, y=y, class_="fm", font_size=variant.small)
+        words.add(key.text[variant.language], x + 24, y, class_="fm", font_size=variant.small)
         x += width + 18
-    return found, y + 8
+    return found + words.markup(), y + 8
+
+
+class Marks:
+    """The marks of many rows: those that look alike are one path or one group, and dots lie above lines."""
+
+    def __init__(self) -> None:
+        self._bands = Markup("")
+        self._whiskers: dict[tuple[str, float], str] = {}
+        self._hollows: dict[tuple[str, float], Markup] = {}
+        self._dots: dict[str, Markup] = {}
+
+    def band(self, x1: float, x2: float, y: float) -> None:
+        """The range that is expected."""
+        self._bands += band(x1, x2, y)
+
+    def whisker(self, x1: float, x2: float, y: float, tone: str = "b", width: float = 3) -> None:
+        """An interval, or a gap."""
+        self._whiskers[tone, width] = self._whiskers.get((tone, width), "") + _across(x1, x2, y)
+
+    def hollow(self, x: float, y: float, radius: float = 4.5, tone: str = "m") -> None:
+        """Last quarter, or expectation."""
+        found = self._hollows.get((tone, radius), Markup(""))
+        self._hollows[tone, radius] = found + el("circle", cx=x, cy=y, r=radius)
+
+    def dot(self, x: float, y: float, tone: str = "b") -> None:
+        """This quarter, or performance."""
+        self._dots[tone] = self._dots.get(tone, Markup("")) + el("circle", cx=x, cy=y, r=6)
+
+    def markup(self) -> Markup:
+        """All marks, from the lowest layer to the highest."""
+        lines = (_line(d, tone, width) for (tone, width), d in self._whiskers.items())
+        rings = (group(c, class_=f"fw s{tone}", stroke_width=1.6) for (tone, _), c in self._hollows.items())
+        dots = (group(c, class_=f"f{tone}") for tone, c in self._dots.items())
+        return self._bands + Markup("").join([*lines, *rings, *dots])
 
 
 def dot(x: float, y: float, tone: str = "b", radius: float = 6) -> Markup:
@@ -249,7 +266,15 @@ def hollow(x: float, y: float, radius: float = 4.5, tone: str = "m") -> Markup:
 
 def whisker(x1: float, x2: float, y: float, tone: str = "b", width: float = 3) -> Markup:
     """An interval as a line."""
-    return el("path", d=path([(x1, y), (x2, y)]), class_=f"s{tone}", stroke_width=width, stroke_linecap="round")
+    return _line(_across(x1, x2, y), tone, width)
+
+
+def _across(x1: float, x2: float, y: float) -> str:
+    return f"M{number(x1)},{number(y)}H{number(x2)}"
+
+
+def _line(d: str, tone: str, width: float) -> Markup:
+    return el("path", d=d, class_=f"s{tone}", stroke_width=width, stroke_linecap="round")
 
 
 def band(x1: float, x2: float, y: float, height: float = MARK) -> Markup:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
 from sqmodel.reporting.charts.layout import Key, Scale, dot, explain, scale
 from sqmodel.reporting.charts.rows import columns_of, counts_of, labels_of, level_words, missing
-from sqmodel.reporting.charts.writer import el, group, number, path, text_lines, text_width, wrap
+from sqmodel.reporting.charts.writer import Texts, el, group, number, path, text_width, wrap
 from sqmodel.result import Estimate
 from sqmodel.survey.instrument import Text
 
@@ -137,17 +137,25 @@ def _ground(plot: _Plot) -> Markup:
     )
     cross = f"M{number(mean_x)},{number(y.end)}V{number(y.start)}M{number(x.start)},{number(mean_y)}H{number(x.end)}"
     means = el("path", d=cross, class_="sm", stroke_dasharray="4 3")
-    ticks = [el("text", x.label(t), x=x(t), y=y.start + 16, text_anchor="middle") for t in x.ticks[:-1]]
-    ticks += [el("text", y.label(t), x=x.start - 6, y=y(t) + 4, text_anchor="end") for t in y.ticks]
-    return tint + frame + means + group(*ticks, class_="fm", font_size=v.small)
+    ticks = Texts()
+    for t in x.ticks[:-1]:
+        ticks.add(x.label(t), x(t), y.start + 16, text_anchor="middle")
+    for t in y.ticks:
+        ticks.add(y.label(t), x.start - 6, y(t) + 4, text_anchor="end")
+    return tint + frame + means + group(ticks.markup(), class_="fm", font_size=v.small)
 
 
 def _titles(plot: _Plot) -> Markup:
     """What the axes measure and what the quadrants mean."""
     v, x, y = plot.variant, plot.x.end, plot.y.start + 16
-    across = el("text", plot.titles[0][v.language], x=x, y=y, text_anchor="end")
-    upward = el("text", plot.titles[1][v.language], y=12)
-    return group(across, upward, class_="fm", font_size=v.small) + _quadrants(plot)
+    words = Texts()
+    words.add(plot.titles[0][v.language], x, y, class_="fm", text_anchor="end")
+    words.add(plot.titles[1][v.language], 0, 12, class_="fm")
+    for key in QUADRANTS:
+        x, y, anchor, text = _corner(plot, key)
+        hot = {"class_": "fo", "font_weight": 700} if key == (1, 0) else {"class_": "fm"}
+        words.add(text, x, y, **hot, **({"text_anchor": anchor} if anchor == "end" else {}))
+    return group(words.markup(), font_size=v.small)
 
 
 def _corner(plot: _Plot, key: tuple[int, int]) -> tuple[float, float, str, str]:
@@ -156,18 +164,6 @@ def _corner(plot: _Plot, key: tuple[int, int]) -> tuple[float, float, str, str]:
     x = plot.x.end - 6 if right else plot.x.start + 6
     y = plot.y.end + 14 if upper else plot.y.start - 8
     return x, y, "end" if right else "start", QUADRANTS[key][plot.variant.language]
-
-
-def _quadrants(plot: _Plot) -> Markup:
-    found = Markup("")
-    for key in QUADRANTS:
-        x, y, anchor, words = _corner(plot, key)
-        hot = key == (1, 0)
-        weight = 700 if hot else None
-        tone = "fo" if hot else "fm"
-        size = plot.variant.small
-        found += el("text", words, x=x, y=y, text_anchor=anchor, class_=tone, font_size=size, font_weight=weight)
-    return found
 
 
 def _by_tone(points: Sequence[Point]) -> Iterator[tuple[str, list[Point]]]:
@@ -212,7 +208,7 @@ def _labels(points: Sequence[Point], plot: _Plot) -> tuple[Markup, list[tuple[in
     taken = [_around(*plot.at(p)) for p in points] + [_corner_box(plot, key) for key in QUADRANTS]
     # On a phone a crowd of words leaves no room for the numbers of the others.
     crowded = v.narrow and len(points) > CROWD
-    found, numbered = Markup(""), []
+    found, leaders, numbered = Markup(""), "", []
     for i, point in sorted(enumerate(points, start=1), key=lambda p: not p[1].highlight):
         lines = wrap(point.label[v.language], 92.0 if v.narrow else 150.0, v.small)
         worded = len(lines) <= 2 and (point.highlight or not crowded)
@@ -223,8 +219,10 @@ def _labels(points: Sequence[Point], plot: _Plot) -> tuple[Markup, list[tuple[in
             box = _place(lines, plot.at(point), plot, taken) or _beside(lines, plot.at(point), 0.0, NEAR[0], v)
         taken.append(box)
         found += _label(lines, box, point, plot)
+        leaders += _leader(box, plot.at(point))
+    drawn = el("path", d=leaders, class_="sm", stroke_width=0.8) if leaders else ""
     labels = group(found, class_="halo", font_size=v.small, text_anchor="middle")
-    return labels, sorted(numbered, key=lambda pair: pair[0])
+    return drawn + labels, sorted(numbered, key=lambda pair: pair[0])
 
 
 def _corner_box(plot: _Plot, key: tuple[int, int]) -> Box:
@@ -269,15 +267,15 @@ def _overlap(a: Box, b: Box) -> bool:
 
 
 def _label(lines: Sequence[str], box: Box, point: Point, plot: _Plot) -> Markup:
-    """The words, with a thin leader where they stand apart from their point."""
-    v, (x, y) = plot.variant, plot.at(point)
-    near = min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3])
-    far = math.dist(near, (x, y)) > 13
-    leader = el("path", d=path([(x, y), near]), class_="sm", stroke_width=0.8) if far else Markup("")
-    middle, hot = (box[0] + box[2]) / 2, point.highlight
-    texts = (el("text", t, x=middle, y=box[1] + v.small + i * 15) for i, t in enumerate(lines))
-    words = Markup("").join(texts)
-    return leader + (group(words, class_="fo", font_weight=700) if hot else words)
+    middle, top = (box[0] + box[2]) / 2, box[1] + plot.variant.small
+    words = Markup("").join(el("text", t, x=middle, y=top + i * 15) for i, t in enumerate(lines))
+    return group(words, class_="fo", font_weight=700) if point.highlight else words
+
+
+def _leader(box: Box, at: tuple[float, float]) -> str:
+    """A thin line to a label that stands apart from its point."""
+    near = min(max(at[0], box[0]), box[2]), min(max(at[1], box[1]), box[3])
+    return path([at, near]) if math.dist(near, at) > 13 else ""
 
 
 def _list(numbered: Sequence[tuple[int, Point]], variant: Variant, top: float) -> tuple[Markup, float]:
@@ -288,13 +286,13 @@ def _list(numbered: Sequence[tuple[int, Point]], variant: Variant, top: float) -
     width = variant.width / columns - 12
     entries = [(i, wrap(p.label[variant.language], width - 26, variant.small), p) for i, p in numbered]
     per = math.ceil(len(entries) / columns)
-    found, bottom = Markup(""), top
+    words, bottom = Texts(), top
     for c in range(columns):
         y = top + 18
         for i, lines, point in entries[c * per : (c + 1) * per]:
             x, tone = c * (width + 12), "fo" if point.highlight else "fm"
-            found += el("text", str(i), x=x + 18, y=y, text_anchor="end", font_weight=700, class_=tone)
-            found += text_lines(lines, x=x + 26, y=y, size=variant.small, class_=tone)
+            words.add(str(i), x + 18, y, class_=tone, font_weight=700, text_anchor="end")
+            words.lines(lines, y, math.ceil(variant.small * 1.25), x=x + 26, class_=tone)
             y += len(lines) * 16 + 4
         bottom = max(bottom, y - 8)
-    return group(found, font_size=variant.small), bottom
+    return group(words.markup(), font_size=variant.small), bottom

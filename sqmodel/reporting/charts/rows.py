@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from markupsafe import Markup
 
 from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
 from sqmodel.reporting.charts.layout import (
     Key,
+    Marks,
     RowText,
     Scale,
     axis,
@@ -136,9 +136,11 @@ def interval_chart(
         where = scale(values, laid.start, laid.end, most=6 if variant.narrow else 9)
         grid, bottom = axis(laid, where, variant, unit=unit)
         pairs = zip(rows, laid.middles, strict=True)
-        marks = Markup("").join(_interval_marks(r, y, where) for r, y in pairs if not r.heading)
+        marks = Marks()
+        for row, y in pairs:
+            _mark_interval(marks, row, y, where)
         line, height = explain(_interval_keys(shown, estimates), variant, bottom)
-        return Drawing(grid + marks + laid.values, laid.words + line, height)
+        return Drawing(grid + marks.markup() + laid.values, laid.words + line, height)
 
     return assemble(name, draw, alt=alt, caption=caption, data=data, digits=digits)
 
@@ -158,17 +160,18 @@ def _interval_words(row: Row, unit: str, digits: int) -> RowText:
     return RowText(row.label, number(e.value, digits) + unit, bounds, row.note, "o" if row.highlight else "b")
 
 
-def _interval_marks(row: Row, y: float, where: Scale) -> Markup:
+def _mark_interval(marks: Marks, row: Row, y: float, where: Scale) -> None:
     tone = "o" if row.highlight else "b"
-    found = band(where(row.band[0]), where(row.band[1]), y) if row.band else Markup("")
-    if row.estimate is None or missing(row.estimate):
-        return found
+    if row.band and not row.heading:
+        marks.band(where(row.band[0]), where(row.band[1]), y)
+    if row.estimate is None or row.heading or missing(row.estimate):
+        return
     if math.isfinite(row.estimate.low + row.estimate.high):
-        found += whisker(where(row.estimate.low), where(row.estimate.high), y, tone)
-    now = dot(where(row.estimate.value), y, tone)
-    before = Markup("") if row.previous is None else hollow(where(row.previous), y)
+        marks.whisker(where(row.estimate.low), where(row.estimate.high), y, tone)
     # The hollow dot lies beneath: where both coincide, nothing has changed and this quarter counts.
-    return found + before + now
+    if row.previous is not None:
+        marks.hollow(where(row.previous), y)
+    marks.dot(where(row.estimate.value), y, tone)
 
 
 def _interval_keys(rows: Sequence[Row], estimates: Sequence[Estimate | None]) -> list[Key]:
@@ -211,13 +214,15 @@ def gap_chart(
         values = data[["expectation", "performance"]].to_numpy().ravel().tolist()
         where = scale(values, laid.start, laid.end, most=6 if variant.narrow else 9)
         grid, bottom = axis(laid, where, variant, unit=unit)
-        marks = Markup("").join(_gap_marks(r, y, where) for r, y in zip(rows, laid.middles, strict=True))
+        marks = Marks()
+        for row, y in zip(rows, laid.middles, strict=True):
+            _mark_gap(marks, row, y, where)
         keys = [
             Key(lambda x, y: dot(x + 9, y), PERFORMANCE),
             Key(lambda x, y: hollow(x + 9, y, 5.5), EXPECTATION),
         ]
         line, height = explain([*keys, _gap_key([r.gap for r in rows])], variant, bottom)
-        return Drawing(grid + marks + laid.values, laid.words + line, height)
+        return Drawing(grid + marks.markup() + laid.values, laid.words + line, height)
 
     return assemble(name, draw, alt=alt, caption=caption, data=data, digits=digits)
 
@@ -235,9 +240,11 @@ def _gap_words(row: GapRow, unit: str, digits: int) -> RowText:
     return RowText(row.label, signed(row.gap.value, digits) + unit, bounds, row.note, "o" if row.highlight else "b")
 
 
-def _gap_marks(row: GapRow, y: float, where: Scale) -> Markup:
+def _mark_gap(marks: Marks, row: GapRow, y: float, where: Scale) -> None:
     if row.performance is None or row.expectation is None or missing(row.performance) or missing(row.expectation):
-        return Markup("")
+        return
     have, want = where(row.performance.value), where(row.expectation.value)
     tone = "o" if row.highlight else "b"
-    return whisker(have, want, y, tone if row.highlight else "m", 2) + hollow(want, y, 5.5, tone) + dot(have, y, tone)
+    marks.whisker(have, want, y, tone if row.highlight else "m", 2)
+    marks.hollow(want, y, 5.5, tone)
+    marks.dot(have, y, tone)

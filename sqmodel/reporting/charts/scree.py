@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from xml.etree import ElementTree
 
@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from sqmodel.errors import ComputationError
 from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
-from sqmodel.reporting.charts.writer import number
+from sqmodel.reporting.charts.writer import Texts, number
 from sqmodel.survey.instrument import Text
 
 SERIES = {
@@ -36,8 +36,9 @@ _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
 _NUMBER = re.compile(r"-?\d+\.\d+")
 _FONT = re.compile(r"([\d.]+)px")
-_EMPTY = re.compile(r'<g ?/>|<g></g>|<defs ?/>|<path d="[^"]*" fill="none" ?/>')
-"""Groups around nothing and patches without paint, of which matplotlib writes many."""
+_SPACE = re.compile(r"\s*([A-Za-z])\s*|\s+")
+_EMPTY = re.compile(r'<defs ?/>|<path d="[^"]*" fill="none" ?/>')
+"""Patches without paint, of which matplotlib writes many."""
 
 
 def scree_plot(
@@ -85,8 +86,8 @@ def scree_plot(
 def _draw(data: pd.DataFrame, name: str, variant: Variant) -> Drawing:
     height = 250.0 if variant.narrow else 300.0
     drawn = _matplotlib(data, variant, height)
-    inside = tame(drawn, f"{name}-{variant.language}-{'n' if variant.narrow else 'w'}")
-    return Drawing(inside, Markup(""), height)
+    marks, words = tame(drawn, f"{name}-{'n' if variant.narrow else 'w'}")
+    return Drawing(marks, words, height)
 
 
 def _matplotlib(data: pd.DataFrame, variant: Variant, height: float) -> bytes:
@@ -144,7 +145,7 @@ def _dress(axes: Any, data: pd.DataFrame, variant: Variant) -> None:
     axes.text(span, above, SERIES["simulated"][variant.language], color=MUTE, ha="right")
 
 
-def tame(drawn: bytes, prefix: str) -> Markup:
+def tame(drawn: bytes, prefix: str) -> tuple[Markup, Markup]:
     """Bring matplotlib's SVG to the page's rules.
 
     Parameters
@@ -156,8 +157,9 @@ def tame(drawn: bytes, prefix: str) -> Markup:
 
     Returns
     -------
-    Markup
-        The inside of the ``<svg>``: no style, no metadata, ids only where something refers to them.
+    marks, words : Markup
+        The inside of the ``<svg>``, texts apart because they differ between languages: no style, no metadata, ids only
+        where something refers to them.
     """
     root = ElementTree.fromstring(drawn)
     for parent in root.iter():
@@ -168,14 +170,45 @@ def tame(drawn: bytes, prefix: str) -> Markup:
     names = {own: f"{prefix}-{i}" for i, own in enumerate(used)}
     for element in root.iter():
         _tame_element(element, names)
+    words = _take_texts(root)
     for element in root.iter(f"{_SVG}g"):
         _hoist(element)
-    inside = "".join(ElementTree.tostring(child, encoding="unicode") for child in root)
+    inside = "".join(ElementTree.tostring(child, encoding="unicode") for child in _unwrapped(root))
     inside = re.sub(r' xmlns(:\w+)?="[^"]*"|ns\d+:', "", inside)
-    inside = re.sub(r">\s+<", "><", inside).strip()
-    for _ in range(4):
-        inside = _EMPTY.sub("", inside)
-    return Markup(inside)
+    inside = re.sub(r">\s+<", "><", inside).strip().replace(" />", "/>")
+    return Markup(_EMPTY.sub("", inside)), words
+
+
+def _take_texts(root: ElementTree.Element) -> Markup:
+    """The texts, which matplotlib places without transforms, taken out of the drawing."""
+    words = Texts()
+    for parent in root.iter():
+        for text in parent.findall(f"{_SVG}text"):
+            x, y = float(text.attrib.pop("x")), float(text.attrib.pop("y"))
+            looks = {k.replace("-", "_"): v for k, v in text.items() if (k, v) != ("text-anchor", "start")}
+            words.add("".join(text.itertext()), x, y, **looks)
+            parent.remove(text)
+    return words.markup()
+
+
+def _unwrapped(root: ElementTree.Element) -> Iterator[ElementTree.Element]:
+    """The elements without the groups that say nothing; lines that look alike become one."""
+    last: ElementTree.Element | None = None
+    for child in root:
+        plain = child.tag == f"{_SVG}g" and not child.attrib
+        for element in _unwrapped(child) if plain else [child]:
+            if last is not None and last.tag == element.tag == f"{_SVG}path" and _looks(last) == _looks(element):
+                last.set("d", last.get("d", "") + element.get("d", ""))
+                continue
+            if last is not None:
+                yield last
+            last = element
+    if last is not None:
+        yield last
+
+
+def _looks(element: ElementTree.Element) -> dict[str, str]:
+    return {k: v for k, v in element.items() if k != "d"}
 
 
 def _hoist(element: ElementTree.Element) -> None:
@@ -203,7 +236,8 @@ def _tame_element(element: ElementTree.Element, ids: Mapping[str, str]) -> None:
         if key == "transform" and value.startswith("rotate(-0"):
             del element.attrib[key]
         elif key in ("d", "transform", "x", "y", "width", "height"):
-            element.set(key, _NUMBER.sub(lambda m: number(float(m.group())), " ".join(value.split())))
+            short = _SPACE.sub(lambda m: m[1] or " ", value.strip())
+            element.set(key, _NUMBER.sub(lambda m: number(float(m.group())), short))
         if key == "clip-path":
             # Marks at the edge are cut by matplotlib's clipping, and nothing here lies outside the axes.
             del element.attrib[key]

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from markupsafe import Markup
 
-from sqmodel.reporting.charts.figure import CODES, Drawing, Figure, Variant, assemble
+from sqmodel.reporting.blocks import CODES
+from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
 from sqmodel.reporting.charts.layout import Key, Scale, explain, scale, whisker
 from sqmodel.reporting.charts.rows import columns_of, counts_of, labels_of, level_words, missing
 from sqmodel.reporting.charts.writer import el, group, number, path, text_lines, text_width, wrap

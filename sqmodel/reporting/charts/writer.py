@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup, escape
 
@@ -83,6 +83,49 @@ def path(points: Iterable[tuple[float, float]], *, closed: bool = False) -> str:
 def group(*children: Markup | str, **attributes: object) -> Markup:
     """A group that shares attributes, which saves writing them on each child."""
     return el("g", *children, **attributes)
+
+
+class Texts:
+    """Texts by their looks and, where they stand in a column or a row, by their place: what is shared is written once.
+
+    Examples
+    --------
+    >>> texts = Texts()
+    >>> texts.add("55", 10, 20, class_="fm")
+    >>> texts.add("60", 30, 20, class_="fm")
+    >>> texts.markup()
+    Markup('<g class="fm" transform="translate(0,20)"><text x="10">55</text><text x="30">60</text></g>')
+    """
+
+    def __init__(self) -> None:
+        self._by_looks: dict[tuple[tuple[str, object], ...], list[tuple[str, str, str]]] = {}
+
+    def add(self, text: str, x: float, y: float, **looks: object) -> None:
+        """Place a text."""
+        self._by_looks.setdefault(tuple(looks.items()), []).append((text, number(x), number(y)))
+
+    def lines(self, lines: Iterable[str], y: float, step: float, *, x: float = 0.0, **looks: object) -> None:
+        """Place lines of text below each other."""
+        for i, line in enumerate(lines):
+            self.add(line, x, y + i * step, **looks)
+
+    def markup(self) -> Markup:
+        """All of them, a group for each look."""
+        return Markup("").join(_alike(placed, dict(looks)) for looks, placed in self._by_looks.items())
+
+
+def _alike(placed: Sequence[tuple[str, str, str]], looks: dict[str, object]) -> Markup:
+    columns, rows = {x for _, x, _ in placed}, {y for _, _, y in placed}
+    left = columns.pop() if len(placed) > 2 and len(columns) == 1 else "0"
+    top = rows.pop() if len(placed) > 1 and len(rows) == 1 else "0"
+    if (left, top) != ("0", "0"):
+        looks["transform"] = f"translate({left},{top})" if top != "0" else f"translate({left})"
+    places = ((text, None if x in ("0", left) else x, None if y == top else y) for text, x, y in placed)
+    written = [el("text", text, x=x, y=y) for text, x, y in places]
+    if len(written) == 1:
+        text, x, y = placed[0]
+        return el("text", text, x=None if x == "0" else x, y=y, **looks)
+    return group(*written, **looks)
 
 
 def text_width(text: str, size: float) -> float:
