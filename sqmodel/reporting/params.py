@@ -59,7 +59,7 @@ class Params(BaseModel):
     seed: int = Field(default=1, ge=0)
     simulated: bool = Field(default=False, description="true: every page says that the data are simulated")
     page_language: Literal["zh", "en"] = "zh"
-    page_bytes: int = Field(default=320_000, ge=50_000, le=5_000_000, description="size budget of the page")
+    page_bytes: int = Field(300_000, ge=50_000, le=5_000_000, description="size budget of the page")
 
     @field_validator("criteria")
     @classmethod

@@ -1,11 +1,13 @@
-"""The report notebook's own code cells, run in this process: the real notebook without a kernel's start-up."""
+"""The notebooks' own code cells, run in this process: the real notebooks without a kernel's start-up."""
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import nbformat.v4 as v4
 import numpy as np
 import pandas as pd
 
@@ -28,6 +30,31 @@ def run_page(**parameters: Any) -> Page:
     page = namespace["page"]
     assert isinstance(page, Page)
     return page
+
+
+def executed(notebook: Path = NOTEBOOK, **parameters: Any) -> Any:
+    """A notebook as if a kernel had run it: the cells executed, what they display stored as their output."""
+    found = nbformat.read(notebook, as_version=4)
+    namespace: dict[str, Any] = {"__builtins__": __builtins__}
+    for count, cell in enumerate((c for c in found.cells if c.cell_type == "code"), start=1):
+        body = ast.parse(cell.source).body
+        last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
+        exec(compile(ast.Module(body, []), str(notebook), "exec"), namespace)
+        if last is not None:
+            shown = eval(compile(ast.Expression(last.value), str(notebook), "eval"), namespace)
+            cell.outputs = [v4.new_output("execute_result", data=_displayed(shown), execution_count=count)]
+        if "parameters" in cell.metadata.get("tags", []):
+            namespace.update(parameters)
+        cell.execution_count = count
+    return found
+
+
+def _displayed(value: Any) -> dict[str, Any]:
+    """What JupyterLab would be sent."""
+    if hasattr(value, "_repr_mimebundle_"):
+        return dict(value._repr_mimebundle_())
+    html = {"text/html": value._repr_html_()} if hasattr(value, "_repr_html_") else {}
+    return {"text/plain": repr(value), **html}
 
 
 def desk_answers(

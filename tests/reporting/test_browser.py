@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,29 +11,9 @@ import pytest
 from sqmodel.reporting.publish import SqReportExporter, index_page
 from tests.reporting import gallery as g
 from tests.reporting.test_publish import entry
+from tests.reporting.visits import Visit
 
 LOUD = "document.querySelectorAll('main [lang]')"
-
-
-def _unavailable(reason: str) -> Any:
-    if os.environ.get("CI", "").lower() == "true":
-        pytest.fail(f"no browser on the build machine: {reason}")
-    pytest.skip(f"no browser: {reason}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError as error:
-        _unavailable(str(error))
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        _unavailable("expected chromium on the PATH")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
@@ -46,28 +24,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, content in contents.items():
         (folder / f"{name}.html").write_text(content, encoding="utf-8")
     return {name: folder / f"{name}.html" for name in contents}
-
-
-class Visit:
-    """An open page, and what it asked for or complained about."""
-
-    def __init__(self, browser: Any, path: Path, **options: Any) -> None:
-        self.asked: list[str] = []
-        self.complaints: list[str] = []
-        self.context = browser.new_context(**options)
-        self.context.route("**/*", self._refuse)
-        self.page = self.context.new_page()
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.goto(path.as_uri())
-        self.own = path.as_uri()
-
-    def _refuse(self, route: Any) -> None:
-        if route.request.url.startswith("file:") and route.request.resource_type == "document":
-            route.continue_()
-            return
-        self.asked.append(route.request.url)
-        route.abort()
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from sqmodel.survey.instrument import Text
 
 LONG_SCALE = 7
 BAR = 22.0
+INKS = ("q0", "q0", "q0", "q0", "q2", "q1", "q1")
+"""Class of the words on each shade; q2 is dark in either scheme, because the fifth shade is light in both."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def shade(position: int, count: int) -> int:
 def _bars(rows: Sequence[DistributionRow], steps: int, laid: Rows, variant: Variant) -> Markup:
     """All bars of one step in one path: a page has hundreds of them, twice."""
     bars: list[list[str]] = [[] for _ in range(steps)]
-    labels = {"q0": Texts(), "q1": Texts()}
+    labels = {ink: Texts() for ink in sorted(set(INKS))}
     for row, y in zip(rows, laid.middles, strict=True):
         x = laid.start
         for j, share in enumerate(row.shares or ()):
@@ -100,7 +102,7 @@ def _bars(rows: Sequence[DistributionRow], steps: int, laid: Rows, variant: Vari
                 side = number(max(width - 0.8, 0.4))
                 bars[j].append(f"M{number(x)},{number(y - BAR / 2)}h{side}v{number(BAR)}H{number(x)}")
             if width > text_width(shown, variant.small) + 5:
-                labels["q1" if shade(j, steps) > 4 else "q0"].add(shown, round(x + width / 2), y)
+                labels[INKS[shade(j, steps)]].add(shown, round(x + width / 2), y)
             x += width
     drawn = (el("path", d="".join(d), class_=f"k{shade(j, steps)}") for j, d in enumerate(bars) if d)
     inked = (group(texts.markup(), class_=ink) for ink, texts in labels.items())
