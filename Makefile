@@ -3,12 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 QUARTERS ?= 2025Q3..2026Q3
-WORKERS ?= 2
+WORKERS ?=
 
 .PHONY: reports lab test lint notebooks clean
 
 reports: $(READY) params/data/project_finance.csv
-	$(BIN)/sqmodel run --quarter $(QUARTERS) --workers $(WORKERS) --reports reports
+	$(BIN)/sqmodel run --quarter $(QUARTERS) $(if $(WORKERS),--workers $(WORKERS)) --reports reports
 
 params/data/project_finance.csv: $(READY)
 	$(BIN)/sqmodel demo params/data

@@ -216,7 +216,7 @@ def _page(content: _Content, companions: list[str]) -> str:
     toc: list[Entry] = []
     body = lead + "".join(_sections(parts, toc))
     frame = {"kicker": shown.get("kicker"), "subtitle": shown.get("subtitle")}
-    language = content.results["study"].get("page_language", "zh") if content.results else "zh"
+    language = (content.results or {}).get("study", {}).get("page_language", "zh")
     return render_page(body, title=title, toc=toc, companions=companions, language=language, **frame)
 
 
