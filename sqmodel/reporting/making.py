@@ -161,6 +161,7 @@ def execute(assignment: Assignment, watch: Watch, report: Callable[[str], None],
         log_output=False,
         shutdown_kernel="immediate",
         kernel_name="python3",
+        language="python",
         kernel_manager_class=manager_for(watch),
         on_cell_start=started,
     )
