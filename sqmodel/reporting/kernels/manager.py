@@ -31,6 +31,8 @@ LONGEST_SOCKET = 90
 
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL", "VECLIB_MAXIMUM", "NUMEXPR")}
 """Linear algebra on one thread, whatever the machine: sums in another order would give other last digits."""
+UNTHREADED = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
+"""pyarrow's allocator would start a thread when it is loaded, and a server with two must not fork."""
 
 _launcher: Launcher | None = None
 _users = 0
@@ -65,7 +67,7 @@ def new_launcher(ahead: int) -> Launcher:
     """A fork server, or spare processes where there is no fork or ``SQMODEL_KERNELS=spare`` asks for them."""
     env = os.environ | ONE_THREAD
     if hasattr(os, "fork") and os.environ.get("SQMODEL_KERNELS", "fork") == "fork":
-        return ForkServer(env)
+        return ForkServer(env | UNTHREADED)
     return SpareProcesses(env, ahead)
 
 
