@@ -1,13 +1,18 @@
-"""One browser for all tests of pages."""
+"""What the tests of publishing share: a browser, kernels, and a project."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from sqmodel.reporting.kernels.launchers import Launcher
+from sqmodel.reporting.kernels.manager import kernels
+from tests.reporting.projects import make_project
 
 
 def _unavailable(reason: str) -> Any:
@@ -29,3 +34,17 @@ def browser() -> Iterator[Any]:
         started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Launcher]:
+    """Prepared kernels for all runs of this process: loading the libraries is paid for once."""
+    with kernels() as launcher:
+        yield launcher
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder with one line and two quarters, which is the working folder."""
+    monkeypatch.chdir(tmp_path)
+    return make_project(tmp_path)
