@@ -15,7 +15,7 @@ from typing import Any
 from sqmodel import errors
 from sqmodel.errors import RunError, SqmodelError
 from sqmodel.reporting.gate import Expected, check_page
-from sqmodel.reporting.kernels.manager import Watch, manager_for
+from sqmodel.reporting.kernels.manager import Watch, current_launcher, manager_for
 from sqmodel.reporting.manifest import code_digest, versions
 
 OWN_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, SqmodelError)}
@@ -89,7 +89,8 @@ def make(
     """
     step = "execute"
     watch = watch or Watch()
-    with tempfile.TemporaryDirectory(prefix="sqmodel-") as folder:
+    # In the kernels' folder, which their server removes even if this process is killed.
+    with tempfile.TemporaryDirectory(dir=current_launcher().folder) as folder:
         log = Path(folder) / "kernel.log"
         watch.log = str(log)
         try:
@@ -184,6 +185,7 @@ def cause_of(error: Exception) -> str:
     name, value = getattr(error, "ename", ""), getattr(error, "evalue", "")
     if name:
         return f"{value}" if name in OWN_ERRORS and value else f"{name}: {value}"
-    if type(error).__name__ == "DeadKernelError":
+    # The second is jupyter_client's word for a kernel that died before its first cell.
+    if type(error).__name__ == "DeadKernelError" or str(error).startswith("Kernel died before replying"):
         return "the kernel died: expected it to run to the end of the notebook"
     return str(error) if isinstance(error, SqmodelError) else f"{type(error).__name__}: {error}"

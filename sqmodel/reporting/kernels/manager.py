@@ -35,6 +35,7 @@ UNTHREADED = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 """pyarrow's allocator would start a thread when it is loaded, and a server with two must not fork."""
 
 _launcher: Launcher | None = None
+_gone: list[Launcher] = []
 _users = 0
 _lock = threading.Lock()
 
@@ -57,9 +58,11 @@ def kernels(ahead: int = 2) -> Iterator[Launcher]:
     finally:
         with _lock:
             _users -= 1
-            last = _users == 0
-            _launcher = None if last else launcher
-        if last:
+            ended = [] if _users or _launcher is None else [_launcher, *_gone]
+            if ended:
+                _launcher = None
+                _gone.clear()
+        for launcher in ended:
             launcher.close()
 
 
@@ -72,16 +75,22 @@ def new_launcher(ahead: int) -> Launcher:
 
 
 def current_launcher() -> Launcher:
-    """The launcher of the block that is open.
+    """The launcher of the block that is open; a fork server that was killed is replaced, for the reports to come.
 
     Raises
     ------
     RuntimeError
         A kernel was asked for outside of `kernels`.
     """
-    if _launcher is None:
-        raise RuntimeError("expected a kernel to be asked for inside `with kernels()`")
-    return _launcher
+    global _launcher
+    with _lock:
+        if _launcher is None:
+            raise RuntimeError("expected a kernel to be asked for inside `with kernels()`")
+        if isinstance(_launcher, ForkServer) and not _launcher.alive():
+            # Its folder stays until the end: a report may have begun to use it.
+            _gone.append(_launcher)
+            _launcher = new_launcher(1)
+        return _launcher
 
 
 class WarmProvisioner(LocalProvisioner):
@@ -92,14 +101,15 @@ class WarmProvisioner(LocalProvisioner):
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Hand the connection file to a prepared process; `cmd` says nothing that it needs."""
         manager: Any = self.parent
+        launcher = current_launcher()
         order = Order(
             connection_file=str(manager.connection_file),
             cwd=str(kwargs.get("cwd") or os.getcwd()),
             env=dict(kwargs.get("env") or os.environ),
             log=manager.watch.log if isinstance(manager, WarmManager) else "",
-            parent=getattr(current_launcher(), "pid", os.getpid()),
+            parent=getattr(launcher, "pid", os.getpid()),
         )
-        self.process = current_launcher().launch(order)
+        self.process = launcher.launch(order)
         self.pid = self.process.pid
         # It leads a group of its own, so that what a cell started ends with it.
         self.pgid = self.pid if os.name == "posix" else None
