@@ -11,7 +11,15 @@ import pytest
 
 from sqmodel.reporting.kernels.launchers import ForkServer, Launcher
 from sqmodel.reporting.making import Assignment, Made, make
-from tests.reporting.projects import call, left_behind, notebook_of, own_process, published, write_notebook, write_params
+from tests.reporting.projects import (
+    call,
+    left_behind,
+    notebook_of,
+    own_process,
+    published,
+    write_notebook,
+    write_params,
+)
 
 pytestmark = pytest.mark.xdist_group("publisher")
 
