@@ -37,6 +37,10 @@ SUBJECTS = {
     "correlations of ordered answers": "有序变量的相关",
     "score tests": "得分检验",
     "difference tests": "嵌套模型差异检验",
+    "planning": "样本量规划",
+    "graded response model": "等级反应模型",
+    "ordinal regression (DIF)": "有序回归（题目功能差异）",
+    "dynamic fit cutoffs": "动态拟合临界值",
 }
 """What Chinese readers call the subjects of comparison; others are shown as the record names them."""
 TESTS = {"close fit": "close", "not close fit": "not_close", "exact fit": "exact"}

@@ -101,7 +101,7 @@ def _scree(page: Page) -> str:
     chart = charts.scree_plot(
         found.eigenvalues,
         alt=say("trust_scree_alt", **counts),
-        caption=say("trust_scree_caption", map=str(suggested["MAP"]), **counts),
+        caption=say("trust_scree_caption", map=str(suggested["MAP"]), n=f"{found.n:,}", **counts),
     )
     disagreement = paragraph(say("trust_disagree"), "mute") if found.disagreement else ""
     rows = [[Cell(METHODS.get(str(name), plain(name))), Cell(plain(n), right=True)] for name, n in suggested.items()]

@@ -128,7 +128,12 @@ def groups(page: Page) -> Block:
         "groups",
         rows,
         alt=say("groups_alt"),
-        caption=say("groups_caption", level=percent(page.study.level), minimum=str(page.study.minimum_n)),
+        caption=say(
+            "groups_caption",
+            level=percent(page.study.level),
+            minimum=str(page.study.minimum_n),
+            n=span(frame.loc[frame["suppressed"] == "", "n"]),
+        ),
     )
     parts.append(chart._repr_html_())
     hidden = []
@@ -228,7 +233,7 @@ def trend(page: Page) -> Block:
         "trend",
         points,
         alt=say("trend_alt", **values, **ends),
-        caption=say("trend_caption", level=percent(page.study.level)),
+        caption=say("trend_caption", level=percent(page.study.level), n=span(shown["n"])),
     )
     return Block(
         paragraph(words, "say") + chart._repr_html_() + details(say("details_trend"), _trend_table(page)), "trend"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +91,13 @@ def open_page(browser: Any, pages: dict[str, Path]) -> Iterator[Any]:
     yield go
     for one in made:
         one.context.close()
+
+
+def test_every_chart_says_how_many_answers_it_shows(pages: dict[str, Path]) -> None:
+    page = html.unescape(pages["report"].read_text(encoding="utf-8"))
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page)
+    assert len(captions) == 7
+    assert [c for c in captions if len(re.findall(r"\bn\s=\s\d", c)) != 2] == []
 
 
 @pytest.mark.parametrize("name", PAGES)
