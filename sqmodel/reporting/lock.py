@@ -17,8 +17,14 @@ STATE = ".sqmodel"
 
 
 @contextlib.contextmanager
-def exclusive(reports: Path) -> Iterator[Path]:
+def exclusive(reports: Path, then: str = "nothing was run") -> Iterator[Path]:
     """Hold a reports folder; the state folder in it.
+
+    Parameters
+    ----------
+    reports : Path
+    then : str
+        What it means that the folder cannot be had.
 
     Raises
     ------
@@ -31,14 +37,14 @@ def exclusive(reports: Path) -> Iterator[Path]:
         descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise RunError(
-            f"{reports}: expected a folder that can be written to, found: {error.strerror}; nothing was run"
+            f"{reports}: expected a folder that can be written to, found: {error.strerror}; {then}"
         ) from None
     try:
         if not _seize(descriptor):
             holder = os.pread(descriptor, 500, 0).decode(errors="replace").strip() or "an unnamed holder"
             raise RunError(
                 f"{reports}: expected no other run in this folder, found one by {holder}; "
-                "wait for it to end, or give --reports another folder; nothing was run"
+                f"wait for it to end, or give --reports another folder; {then}"
             )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, _own_name().encode(), 0)

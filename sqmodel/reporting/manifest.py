@@ -39,7 +39,9 @@ class Manifest:
     key : str
         Digest of all that the page depends on: parameters, inputs, notebook and code.
     params : dict
-        The parameters that the notebook was given, as readers may see them.
+        The parameters as checked, as readers may see them.
+    given : list of str
+        Names of those that the notebook was given; for the others its own defaults hold.
     seed : int
     inputs, outputs : dict
         Sha256 of every file by its name; of answers from a database, of the answers as read.
@@ -62,6 +64,7 @@ class Manifest:
     code: str
     versions: dict[str, str]
     outputs: dict[str, str] = field(default_factory=dict)
+    given: list[str] = field(default_factory=list)
 
     def encode(self) -> bytes:
         """The file's bytes."""

@@ -131,6 +131,10 @@ def run(
     """
     settings, checked = settings or Settings(), checked or Checked()
     browser = find_browser() if pdf else ""
+    if publish_to is not None:
+        # Whether it can be had is better known now than when the work is done.
+        with exclusive(publish_to):
+            pass
     with exclusive(reports) as state:
         recover(reports)
         for left in state.glob("scratch-*"):
@@ -284,6 +288,7 @@ class _Press:
             kind="dossier" if self.settings.dossiers else "report",
             key=key,
             params=task.study.public(),
+            given=sorted(task.parameters),
             seed=task.study.seed,
             inputs=record.get("inputs", task.study.digests()) | self._answers(task),
             notebook={"name": self._notebook(task).name, "sha256": digest_of(self._notebook(task))},
@@ -365,7 +370,7 @@ def copy_pages(reports: Path, target: Path, names: Sequence[str]) -> None:
     RunError
         The folder cannot be written to; what it holds is as it was.
     """
-    with exclusive(target) as state:
+    with exclusive(target, f"the pages are in {reports} only") as state:
         recover(target)
         try:
             for name in names:
@@ -376,7 +381,10 @@ def copy_pages(reports: Path, target: Path, names: Sequence[str]) -> None:
                     put_folder(files, place, state)
             write_index(target, kept_failures(reports / state.name), state)
         except OSError as error:
-            raise RunError(f"{target}: expected a folder that can be written to, found: {error}") from None
+            raise RunError(
+                f"{target}: expected a folder that can be written to, found: {error.strerror}; "
+                f"not all pages of {reports} are there"
+            ) from None
 
 
 def _restated(folder: Path, manifest: Manifest, record: dict[str, Any]) -> Restatement | None:

@@ -16,6 +16,8 @@ from sqmodel.reporting.sources import is_path, is_url, project_root
 TOLERANCE = 1e-8
 """Relative difference between two numbers of the same report that other processors and libraries may make."""
 MOST = 5
+RESULTS = "results.json"
+NO_NUMBERS = "index.html: expected the published bytes (the page has no record of its numbers), found others now"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def pages_of(place: Path) -> list[Path]:
     """
     candidates = [place, *sorted(place.glob("*")), *sorted(place.glob("[0-9][0-9][0-9][0-9]Q[1-4]/*"))]
     # A folder that lost its page is found by what is left of it.
-    pages = [p for p in candidates if (p / MANIFEST).exists() or (p / "results.json").exists()]
+    pages = [p for p in candidates if (p / MANIFEST).exists() or (p / RESULTS).exists()]
     if not pages:
         raise RunError(f"{place}: expected published reports, found none")
     return pages
@@ -127,7 +129,7 @@ def rerun(folder: Path, root: Path, *, seconds: float, tolerance: float = TOLERA
             raise RunError("a report from a database is run again with its params file: `sqmodel run --force`")
         notebook = find_notebook(root, VALIDATION_NOTEBOOK if manifest.kind == "dossier" else manifest.notebook["name"])
         _note_differences(result, manifest, notebook)
-        given = dict(manifest.params)
+        given = {name: value for name, value in manifest.params.items() if name in manifest.given}
         assignment = Assignment(
             result.name, str(root.resolve()), notebook.read_text(encoding="utf-8"), given, seconds, 100_000_000
         )
@@ -158,11 +160,15 @@ def _note_differences(result: Verification, manifest: Manifest, notebook: Path) 
 
 
 def _compared(folder: Path, companions: dict[str, bytes], tolerance: float) -> list[str]:
+    if RESULTS not in companions:
+        # A notebook of one's own need not display a record: of such a page only the bytes can be compared.
+        gone = (folder / RESULTS).exists()
+        return [f"{RESULTS}: expected a record as published, found none now"] if gone else [NO_NUMBERS]
     try:
-        old = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        old = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        return [f"results.json: expected the published record, found: {error}"]
-    found = list(differences(old, json.loads(companions["results.json"]), tolerance))
+        return [f"{RESULTS}: expected the published record, found: {error}"]
+    found = list(differences(old, json.loads(companions[RESULTS]), tolerance))
     more = [f"and {len(found) - MOST} more differences"] if len(found) > MOST else []
     return [*found[:MOST], *more]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from sqmodel.reporting.kernels.launchers import Launcher
 from sqmodel.reporting.kernels.manager import kernels
-from tests.reporting.projects import make_project
+from tests.reporting.projects import call, make_project
 
 
 def _unavailable(reason: str) -> Any:
@@ -48,3 +49,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project folder with one line and two quarters, which is the working folder."""
     monkeypatch.chdir(tmp_path)
     return make_project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def original(warm: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose two quarters are published with the real notebook; for copying only."""
+    folder = make_project(tmp_path_factory.mktemp("original"))
+    with contextlib.chdir(folder):
+        result = call("run", "-q", "2026Q2..2026Q3")
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.fixture
+def released(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of a published project, which is the working folder."""
+    shutil.copytree(original, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
