@@ -28,7 +28,7 @@ README = """\
 3. `sqmodel run` publishes to `reports/`; open `reports/index.html`.
 """
 
-NOTEBOOKS = ("business_line.ipynb", "tutorial.ipynb")
+NOTEBOOKS = ("business_line.ipynb", "validation.ipynb", "tutorial.ipynb")
 
 
 def new_project(directory: Path) -> list[Path]:
