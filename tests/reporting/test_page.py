@@ -16,10 +16,11 @@ import pytest
 from sqmodel.errors import UnfitMeasureError
 from sqmodel.reporting.page import Page
 from sqmodel.reporting.performance import _below, _prediction
+from sqmodel.reporting.publish import SqReportExporter
 from sqmodel.reporting.tables import companions
 from sqmodel.survey.instrument import Text
 from tests.oracles import reference, shared
-from tests.reporting.cells import DATA, desk_answers, permuted, run_page
+from tests.reporting.cells import DATA, desk_answers, executed, permuted, run_page
 
 SECTIONS = ("headline", "actions", "dimensions", "expectations", "items", "results", "groups", "trend", "trust",
             "quality", "provenance")  # fmt: skip
@@ -211,6 +212,19 @@ def test_the_same_input_gives_the_same_bytes(page: Page, tmp_path: Path) -> None
     own = str(tmp_path / "desk.csv").encode()
     assert first["results.json"].replace(place, b"") == second["results.json"].replace(own, b"")
     assert first["tables.xlsx"] == second["tables.xlsx"]
+
+
+@pytest.mark.parametrize(("language", "code", "other"), [("zh", "zh-CN", "en"), ("en", "en", "zh")])
+def test_a_page_opens_in_the_language_that_the_params_say(tmp_path: Path, language: str, code: str, other: str) -> None:
+    desk_answers(60, seed=4).to_csv(tmp_path / "desk.csv", index=False)
+    shown = executed(
+        business_line="desk", quarter="2026Q3", instrument=str(DATA / "second.instrument.yaml"),
+        responses=str(tmp_path / "desk.csv"), draws=200, page_language=language, accept="a test of the page only",
+    )  # fmt: skip
+    page = SqReportExporter().from_notebook_node(shown)[0]
+    assert f'<html lang="{code}">' in page
+    assert f'id="sq-{language}" checked>' in page
+    assert f'id="sq-{other}">' in page
 
 
 PLACES = ["A", "B", "C"]
