@@ -52,6 +52,10 @@ class RunError(SqmodelError):
     """A run cannot begin or go on: the folder is another run's, a kernel is gone, a page must not be published."""
 
 
+class UnfinishedError(RunError):
+    """A run made what it could, but the index or the share could not be written."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing wrong with an input: what was expected, what was found, where, how often."""

@@ -13,7 +13,7 @@ import click
 
 from sqmodel.cli import tools
 from sqmodel.cli.screen import Screen
-from sqmodel.errors import SqmodelError
+from sqmodel.errors import SqmodelError, UnfinishedError
 from sqmodel.reporting.failures import index_is_current
 from sqmodel.reporting.keys import Report, asked_for, unchanged
 from sqmodel.reporting.sources import expand_quarters
@@ -176,6 +176,9 @@ def _make(
             return runner.run(
                 tasks, reports, settings=settings, report=report, checked=checked, publish_to=publish_to, pdf=pdf
             )
+    except UnfinishedError as error:
+        click.echo(str(error), err=True)
+        sys.exit(tools.SOME_FAILED)
     except SqmodelError as error:
         tools.stop(error)
     except KeyboardInterrupt as error:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sqmodel.errors import RunError, SqmodelError
+from sqmodel.errors import RunError, SqmodelError, UnfinishedError
 from sqmodel.reporting.atomic import put_folder, recover, write_file
-from sqmodel.reporting.failures import Failure, forget_failure, keep_failure, kept_failures, stamp_index
+from sqmodel.reporting.failures import RESTATEMENTS, Failure, forget_failure, keep_failure, kept_failures, stamp_index
 from sqmodel.reporting.fonts import prepare
 from sqmodel.reporting.kernels.manager import Watch, kernels
 from sqmodel.reporting.keys import DOSSIER, NOTEBOOK, VALIDATION_NOTEBOOK, find_notebook, report_key
@@ -126,6 +127,8 @@ def run(
     ------
     RunError
         Another run holds the folder, or it cannot be written to; nothing was run.
+    UnfinishedError
+        The pages are in place, but the index or the share could not be written.
     KeyboardInterrupt
         After every kernel was ended; what was published by then is in place and in the index.
     """
@@ -139,19 +142,30 @@ def run(
         recover(reports)
         for left in state.glob("scratch-*"):
             shutil.rmtree(left, ignore_errors=True)
-        scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=state))
+        with _written(reports, "nothing was run"):
+            scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=state))
         try:
             press = _Press(reports, state, scratch, settings, checked, report, browser)
             try:
-                return press.work(tasks)
-            finally:
-                if not settings.dossiers:
-                    write_index(reports, kept_failures(state), scratch)
-                    stamp_index(reports)
-                if publish_to is not None:
-                    copy_pages(reports, publish_to, press.in_place)
+                outcomes = press.work(tasks)
+            except BaseException:
+                with contextlib.suppress(UnfinishedError):
+                    press.conclude(publish_to)
+                raise
+            press.conclude(publish_to)
+            return outcomes
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _written(folder: Path, then: str) -> Iterator[None]:
+    """Say in words why a folder could not be written to, and what that means."""
+    try:
+        yield
+    except OSError as error:
+        cause = error.strerror or error
+        raise UnfinishedError(f"{folder}: expected a folder that can be written to, found: {cause}; {then}") from None
 
 
 class _Press:
@@ -188,8 +202,21 @@ class _Press:
                 self.in_place.append(task.name + self.suffix)
             if not outcome.made or task.name in self.checked.failed:
                 self.report(task, "unchanged" if outcome.published else "failed")
-        add_restatements(self.reports, [o.restatement for o in found.values() if o.restatement], self.scratch)
+        with _written(self.reports, f"the pages are in place, but {RESTATEMENTS} is as it was"):
+            add_restatements(self.reports, [o.restatement for o in found.values() if o.restatement], self.scratch)
         return [found[t.name] for t in tasks]
+
+    def conclude(self, publish_to: Path | None) -> None:
+        """The index over all pages, and the share."""
+        if not self.settings.dossiers:
+            with _written(self.reports, "the pages are in place, but the index is as it was; run again"):
+                write_index(self.reports, kept_failures(self.state), self.scratch)
+                stamp_index(self.reports)
+        if publish_to is not None:
+            try:
+                copy_pages(self.reports, publish_to, self.in_place)
+            except RunError as error:
+                raise UnfinishedError(str(error)) from None
 
     def _known(self, task: Task) -> Outcome | None:
         """The outcome of a report that need not or cannot be made."""
@@ -372,7 +399,7 @@ def copy_pages(reports: Path, target: Path, names: Sequence[str]) -> None:
     """
     with exclusive(target, f"the pages are in {reports} only") as state:
         recover(target)
-        try:
+        with _written(target, f"not all pages of {reports} are there"):
             for name in names:
                 source, place = reports / name, target / name
                 files = {p.name: p.read_bytes() for p in sorted(source.iterdir()) if p.is_file()}
@@ -380,11 +407,6 @@ def copy_pages(reports: Path, target: Path, names: Sequence[str]) -> None:
                 if not own.is_file() or own.read_bytes() != files[MANIFEST]:
                     put_folder(files, place, state)
             write_index(target, kept_failures(reports / state.name), state)
-        except OSError as error:
-            raise RunError(
-                f"{target}: expected a folder that can be written to, found: {error.strerror}; "
-                f"not all pages of {reports} are there"
-            ) from None
 
 
 def _restated(folder: Path, manifest: Manifest, record: dict[str, Any]) -> Restatement | None:
