@@ -9,11 +9,11 @@ import click
 from sqmodel.cli.inspect import diff, verify
 from sqmodel.cli.preview import preview
 from sqmodel.cli.run import check, run, validate
-from sqmodel.cli.tools import stop
+from sqmodel.cli.tools import Commands, stop
 from sqmodel.errors import SqmodelError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="sqmodel")
 def main() -> None:
     """Service quality in lending: from answers to a published report.

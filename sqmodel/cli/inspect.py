@@ -45,7 +45,6 @@ def verify(place: Path, again: bool, project: Path | None, tolerance: float, tim
         for note in one.notes:
             click.echo(f"      note: {note}")
 
-    tools.end_cleanly()
     try:
         with _kernels() if again else nullcontext():
             found = verification.verify_all(

@@ -28,7 +28,6 @@ def preview(
     from sqmodel.reporting.kernels.manager import kernels
 
     target = output or Path("reports") / "preview" / f"{params.stem}.html"
-    tools.end_cleanly()
     try:
         with kernels(ahead=2):
             builds = loop.rebuild(params, quarter, target, notebook=notebook, seconds=timeout, changes=_changes)
@@ -38,7 +37,9 @@ def preview(
                     sys.exit(tools.SOME_FAILED if built.cause else tools.ALL_WELL)
     except SqmodelError as error:
         tools.stop(error)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        if not watch or isinstance(error, tools.Terminated):
+            raise
         click.echo("stopped")
         sys.exit(tools.ALL_WELL)
 

@@ -111,11 +111,14 @@ def _run(
 ) -> list[Outcome]:
     """Plan, execute, render, gate, commit."""
     try:
-        asked = asked_for(tools.params_files(params), expand_quarters(quarters))
+        files, wanted = tools.params_files(params), expand_quarters(quarters)
+        asked = asked_for(files, wanted)
         same = set() if force else unchanged(asked, reports, notebook=notebook, dossiers=dossiers)
     except SqmodelError as error:
         tools.stop(error)
-    if asked and len(same) == len(asked) and not publish_to and not pdf and (dossiers or index_is_current(reports)):
+    # A file that cannot be read asks for nothing: the plan has to say so.
+    all_same = len(same) == len(asked) == len(files) * max(1, len(wanted))
+    if all_same and not publish_to and not pdf and (dossiers or index_is_current(reports)):
         _nothing_to_do(asked, reports, dossiers)
     hands = workers or (os.cpu_count() or 1) + 1
     with _prepared(hands, scheduler):
@@ -126,7 +129,8 @@ def _run(
         settings = Settings(
             workers=hands, notebook=notebook, dossiers=dossiers, seconds=timeout, force=force, scheduler=scheduler
         )
-        return _make(tasks, reports, settings, checked, publish_to, pdf)
+        states = dict.fromkeys(() if pdf else same, "unchanged") | dict.fromkeys(checked.failed, "bad data")
+        return _make(Screen([t.name for t in tasks], states), tasks, reports, settings, checked, publish_to, pdf)
 
 
 def _prepared(workers: int, scheduler: str) -> AbstractContextManager[Any]:
@@ -163,13 +167,16 @@ def _checked(tasks: list[Task], same: set[str], *, keep_going: bool) -> Checked:
 
 
 def _make(
-    tasks: list[Task], reports: Path, settings: Settings, checked: Checked, publish_to: Path | None, pdf: bool
+    screen: Screen,
+    tasks: list[Task],
+    reports: Path,
+    settings: Settings,
+    checked: Checked,
+    publish_to: Path | None,
+    pdf: bool,
 ) -> list[Outcome]:
     from sqmodel.reporting import run as runner
 
-    tools.end_cleanly()
-    states = dict.fromkeys(checked.failed, "bad data")
-    screen = Screen([t.name for t in tasks], states)
     report: Callable[[Task, str], None] = lambda task, step: screen.report(task.name, step)  # noqa: E731
     try:
         with screen.watching():
@@ -181,14 +188,14 @@ def _make(
         sys.exit(tools.SOME_FAILED)
     except SqmodelError as error:
         tools.stop(error)
-    except KeyboardInterrupt as error:
+    except KeyboardInterrupt:
         ended = sum(s.startswith(("done", "unchanged")) for s in screen.states.values())
         click.echo(
             f"interrupted: {ended} of {len(tasks)} published; what was published before is in place; "
             "run the same command again to go on",
             err=True,
         )
-        sys.exit(tools.TERMINATED if isinstance(error, tools.Terminated) else tools.INTERRUPTED)
+        raise
 
 
 def _finish(outcomes: list[Outcome], *, before: list[Path], after: list[Path]) -> None:

@@ -26,13 +26,24 @@ class Terminated(KeyboardInterrupt):
     """A scheduler asked the run to end: the same clean-up as Ctrl-C."""
 
 
-def end_cleanly() -> None:
-    """Have SIGTERM end a run as Ctrl-C does."""
+class Commands(click.Group):
+    """Commands that end on Ctrl-C with status 130 and on SIGTERM with 143, after the same clean-up."""
 
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        raise Terminated
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        before = signal.signal(signal.SIGTERM, _end)
+        try:
+            return super().invoke(ctx)
+        except Terminated:
+            ctx.exit(TERMINATED)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
-    signal.signal(signal.SIGTERM, end)
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated
 
 
 def params_arguments(function: Command) -> Command:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import os
@@ -116,12 +115,15 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def _sync(folder: Path) -> None:
     """Have the folder's entries survive a power cut; where folders cannot be opened the system sees to it."""
-    with contextlib.suppress(PermissionError):
+    try:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED | {errno.EACCES, errno.EPERM}:
+            raise
 
 
 def _umask() -> int:

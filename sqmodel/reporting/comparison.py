@@ -120,15 +120,16 @@ def _changes(line: str, old: dict[str, Any], new: dict[str, Any]) -> list[Change
     tables = [decode(r["results"]["index"]["dimensions"]) for r in (old, new)]
     for scope in tables[1].index:
         if scope in tables[0].index:
-            one, other = (_number(t.loc[scope]) for t in tables)
+            levels = [r["index"]["level"] for r in (old, new)]
+            one, other = (_number(t.loc[scope], level) for t, level in zip(tables, levels, strict=True))
             row = tables[1].loc[scope]
             reported = {"value": row["change"], "low": row["change_low"], "high": row["change_high"]}
             found.append(_change(line, scope, one, other, reported if own else None))
     return found
 
 
-def _number(row: pd.Series) -> dict[str, Any]:
-    return {"value": row["estimate"], "se": row["se"], "n": row["n"], "level": 0.95}
+def _number(row: pd.Series, level: float) -> dict[str, Any]:
+    return {"value": row["estimate"], "se": row["se"], "n": row["n"], "level": level}
 
 
 def _change(line: str, scope: str, old: dict[str, Any], new: dict[str, Any], own: dict[str, Any] | None) -> Change:

@@ -38,6 +38,11 @@ def keep_failure(state: Path, name: str, failure: Failure) -> None:
     write_file(path, json.dumps(asdict(failure), ensure_ascii=False).encode(), state)
 
 
+def has_failure(state: Path, name: str) -> bool:
+    """Whether the report could not be made when last tried."""
+    return _path(state, name).exists()
+
+
 def forget_failure(state: Path, name: str) -> None:
     """The report is there again."""
     _path(state, name).unlink(missing_ok=True)

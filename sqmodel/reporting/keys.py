@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 
 from sqmodel.errors import ParamsError
+from sqmodel.reporting.failures import has_failure
+from sqmodel.reporting.lock import STATE
 from sqmodel.reporting.manifest import digest_of, is_current, key_of
 from sqmodel.reporting.sources import input_files, is_url, project_root
 from sqmodel.yaml_text import read_yaml
@@ -54,14 +56,15 @@ def unchanged(
 ) -> set[str]:
     """Names of the reports whose page is whole and was made from the same parameters, inputs, notebook and code.
 
-    A page of the same key was checked when it was made; what is asked for twice, or reads a database, is never among
-    them: that needs the plan.
+    A page of the same key was checked when it was made. What is asked for twice, reads a database or failed when last
+    tried is never among them: that needs the plan.
     """
     names = [r.name for r in reports]
     suffix = DOSSIER if dossiers else ""
     found = set()
     for report in reports:
-        if names.count(report.name) == 1 and (folder / f"{report.name}{suffix}").is_dir():
+        noted = not dossiers and has_failure(folder / STATE, report.name)
+        if names.count(report.name) == 1 and not noted and (folder / f"{report.name}{suffix}").is_dir():
             key = report_key(report.given, report.root, notebook=notebook, dossier=dossiers)
             if key is not None and is_current(folder / f"{report.name}{suffix}", key):
                 found.add(report.name)
@@ -96,7 +99,9 @@ def report_key(
     source = notebook or find_notebook(root, VALIDATION_NOTEBOOK if dossier else NOTEBOOK)
     # What stands in a database's address besides its place, a password above all, is no part of the report.
     kept = {k: v for k, v in given.items() if not (k == "responses" and is_url(str(v)))}
-    return key_of(kept, inputs | ({"answers": answers} if answers else {}), digest_of(source))
+    # A notebook may import modules that lie in the project's folder.
+    modules = {f"module {p.name}": digest_of(p) for p in sorted(root.glob("*.py"))}
+    return key_of(kept, inputs | modules | ({"answers": answers} if answers else {}), digest_of(source))
 
 
 def find_notebook(root: Path, name: str = NOTEBOOK) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import getpass
 import os
 import socket
@@ -34,26 +35,31 @@ def exclusive(reports: Path, then: str = "nothing was run") -> Iterator[Path]:
     state = reports / STATE
     try:
         state.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        raise RunError(
-            f"{reports}: expected a folder that can be written to, found: {error.strerror}; {then}"
-        ) from None
+        raise _unwritable(reports, error, then) from None
     try:
-        if not _seize(descriptor):
+        if not _seize(descriptor, reports, then):
             holder = os.pread(descriptor, 500, 0).decode(errors="replace").strip() or "an unnamed holder"
             raise RunError(
                 f"{reports}: expected no other run in this folder, found one by {holder}; "
                 f"wait for it to end, or give --reports another folder; {then}"
             )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, _own_name().encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, _own_name().encode(), 0)
+        except OSError as error:
+            raise _unwritable(reports, error, then) from None
         yield state
     finally:
         os.close(descriptor)
 
 
-def _seize(descriptor: int) -> bool:
+def _unwritable(reports: Path, error: OSError, then: str) -> RunError:
+    return RunError(f"{reports}: expected a folder that can be written to, found: {error.strerror}; {then}")
+
+
+def _seize(descriptor: int, reports: Path, then: str) -> bool:
     """Try to lock the file; the lock ends with the descriptor."""
     try:
         if os.name == "posix":
@@ -64,7 +70,12 @@ def _seize(descriptor: int) -> bool:
             import msvcrt
 
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES):
+            raise RunError(
+                f"{reports}: expected a file system with locks, found: {error.strerror}; give --reports a folder on "
+                f"another one and use --publish-to; {then}"
+            ) from None
         return False
     return True
 

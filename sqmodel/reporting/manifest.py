@@ -23,6 +23,7 @@ SCHEMA = "sqmodel.manifest/1"
 LIBRARIES = (
     "sqmodel", "numpy", "scipy", "pandas", "pingouin", "factor-analyzer", "seaborn", "matplotlib", "nbconvert",
     "papermill", "ipykernel", "fonttools", "xlsxwriter", "pylopdf-fonts-zh-cn",
+    "pydantic", "sqlalchemy", "pyarrow", "python-calamine", "mistune", "nh3", "jinja2",
 )  # fmt: skip
 _SOURCE = {".py", ".yaml", ".json", ".j2", ".css"}
 

@@ -163,11 +163,21 @@ def read_params(path: Path) -> tuple[dict[str, Any], list[Problem | str]]:
     try:
         text = path.read_text(encoding="utf-8")
         content = read_yaml(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(str(path), [f"expected YAML in UTF-8, found: {' '.join(str(error).split())}"]) from error
+    except UnicodeDecodeError as error:
+        raise ParamsError(str(path), [f"expected YAML in UTF-8, found: {error}"]) from None
+    except yaml.YAMLError as error:
+        raise ParamsError(str(path), [f"expected YAML in UTF-8, found: {_without_text(error)}"]) from None
     if not isinstance(content, dict):
         raise ParamsError(str(path), [f"expected keys and values, found {type(content).__name__}"])
     return content, list(_repeated(yaml.compose(text, Loader=yaml.SafeLoader)))
+
+
+def _without_text(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without the line itself: it may hold a password."""
+    mark = getattr(error, "problem_mark", None)
+    said = [getattr(error, name, None) for name in ("context", "problem")]
+    place = f" (row {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    return "; ".join(filter(None, said)) + place
 
 
 def _repeated(node: Any, place: str = "") -> Iterator[str]:

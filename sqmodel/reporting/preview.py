@@ -75,6 +75,10 @@ def watched(params: Path, quarter: str, notebook: Path | None) -> set[Path]:
     return found
 
 
+def _stamps(files: set[Path]) -> dict[Path, tuple[int, int]]:
+    return {f: (s.st_mtime_ns, s.st_size) for f in files if f.exists() and (s := f.stat())}
+
+
 def rebuild(
     params: Path,
     quarter: str,
@@ -95,5 +99,8 @@ def rebuild(
     """
     while True:
         files = watched(params, quarter, notebook)
+        before = _stamps(files)
         yield build(params, quarter, target, notebook=notebook, seconds=seconds)
-        next(changes(files))
+        # What was saved while the page was being built is not in it.
+        if _stamps(files) == before:
+            next(changes(files))
