@@ -92,9 +92,10 @@ def read_restatements(reports: Path) -> list[Restatement]:
 
 
 def add_restatements(reports: Path, found: list[Restatement], scratch: Path) -> None:
-    """Put restatements at the end of the list."""
+    """Put restatements on the list; those of a day are in the order of their names, whichever page was made first."""
     if found:
-        rows = [asdict(r) for r in (*read_restatements(reports), *found)]
+        ordered = sorted((*read_restatements(reports), *found), key=lambda r: (r.date, r.name))
+        rows = [asdict(r) for r in ordered]
         write_file(reports / RESTATEMENTS, (json.dumps(rows, ensure_ascii=False, indent=1) + "\n").encode(), scratch)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqmodel.errors import RunError, SqmodelError, UnfinishedError
 from sqmodel.reporting.atomic import put_folder, recover, write_file
-from sqmodel.reporting.failures import RESTATEMENTS, Failure, forget_failure, keep_failure, kept_failures, stamp_index
+from sqmodel.reporting.failures import Failure, forget_failure, keep_failure, kept_failures, stamp_index
 from sqmodel.reporting.fonts import prepare
 from sqmodel.reporting.kernels.manager import Watch, kernels
 from sqmodel.reporting.keys import DOSSIER, NOTEBOOK, VALIDATION_NOTEBOOK, find_notebook, report_key
@@ -52,7 +52,6 @@ class Outcome:
     notes: tuple[str, ...] = ()
     made: bool = True
     """False where the page was there already, made from the same input."""
-    restatement: Restatement | None = field(default=None, repr=False)
 
     @property
     def published(self) -> bool:
@@ -187,6 +186,7 @@ class _Press:
         self.suffix = DOSSIER if settings.dossiers else ""
         self.in_place: list[str] = []
         self.watches: dict[str, Watch] = {}
+        self.noting = threading.Lock()
 
     def work(self, tasks: Sequence[Task]) -> list[Outcome]:
         """All outcomes, in the order of the tasks."""
@@ -202,8 +202,6 @@ class _Press:
                 self.in_place.append(task.name + self.suffix)
             if not outcome.made or task.name in self.checked.failed:
                 self.report(task, "unchanged" if outcome.published else "failed")
-        with _written(self.reports, f"the pages are in place, but {RESTATEMENTS} is as it was"):
-            add_restatements(self.reports, [o.restatement for o in found.values() if o.restatement], self.scratch)
         return [found[t.name] for t in tasks]
 
     def conclude(self, publish_to: Path | None) -> None:
@@ -257,7 +255,6 @@ class _Press:
                 watch.stop(INTERRUPTED)
             pool.shutdown(wait=True)
             ended = [f.result() for f in futures if f.done() and not f.cancelled()]
-            add_restatements(self.reports, [o.restatement for o in ended if o.restatement], self.scratch)
             self.in_place += [o.task.name + self.suffix for o in ended if o.published]
             raise
         pool.shutdown(wait=True)
@@ -327,7 +324,17 @@ class _Press:
         restatement = _restated(folder, manifest, record)
         put_folder(files | {MANIFEST: manifest.encode()}, folder, self.scratch)
         forget_failure(self.state, task.name)
-        return Outcome(task, folder, notes=made.notes, restatement=restatement)
+        return Outcome(task, folder, notes=(*made.notes, *self._noted(restatement)))
+
+    def _noted(self, restatement: Restatement | None) -> tuple[str, ...]:
+        """Put a restatement on the list at once: a run that is killed later must not lose it."""
+        if restatement is not None:
+            try:
+                with self.noting:
+                    add_restatements(self.reports, [restatement], self.scratch)
+            except (OSError, RunError) as error:
+                return (f"the restatement could not be noted: {error}",)
+        return ()
 
     def _failed(self, task: Task, step: str, cause: str, detail: str, *, interrupted: bool = False) -> Outcome:
         """A failure, kept for the index; one that was interrupted is no fault of the report."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
+import pandas as pd
 import pytest
 
 from sqmodel.reporting.kernels.launchers import Launcher
@@ -102,3 +105,28 @@ def test_pages_are_copied_to_a_share_once(warm: Launcher, released: Path) -> Non
     (released / "share" / "2026Q2" / "desk" / "manifest.json").unlink()
     assert call(*both).exit_code == 0
     assert published(released / "share") == published(released / "reports")
+
+
+def test_a_restatement_is_on_record_before_the_run_has_ended(warm: Launcher, released: Path) -> None:
+    """Killed while another report is still at work, the run has already said what it restated."""
+    path = released / "params" / "data" / "desk.csv"
+    frame = pd.read_csv(path)
+    past = frame["quarter"] == "2026Q2"
+    frame.loc[past, "q1"] = (frame.loc[past, "q1"] + 1).clip(upper=7)
+    frame.to_csv(path, index=False)
+    notebook = released / "notebooks" / "business_line.ipynb"
+    content = nbformat.read(notebook, as_version=4)
+    waiting = "import time\ntime.sleep(60 if quarter == '2026Q3' else 0)"
+    content.cells.append(nbformat.v4.new_code_cell(waiting, id="waiting"))
+    nbformat.write(content, notebook)
+    run = own_process("run", "-q", "2026Q2..2026Q3", folder=released)
+    record = released / "reports" / "restatements.json"
+    until = time.monotonic() + 60
+    while not record.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    run.kill()
+    run.communicate(timeout=30)
+    (row,) = json.loads(record.read_text(encoding="utf-8"))
+    assert row["name"] == "2026Q2/desk"
+    assert row["after"]["value"] > row["before"]["value"]
+    assert call("verify", "reports/2026Q2").exit_code == 0
