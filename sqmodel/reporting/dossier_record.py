@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sqmodel.reporting.dossier_data import title
-from sqmodel.reporting.payload import VALIDATION_SCHEMA, Payload, check_results, labels_of
+from sqmodel.reporting.payload import VALIDATION_SCHEMA, Payload, check_results, inputs_of, labels_of
 from sqmodel.reporting.validation import Failed
 from sqmodel.reporting.words import quarter, say
 from sqmodel.result import Result, encode
@@ -29,7 +29,7 @@ def record(dossier: Dossier) -> Payload:
         "verdict": dossier.measure.verdict,
         "n": len(dossier.current),
         "study": study.public(),
-        "inputs": study.digests(),
+        "inputs": inputs_of(study, dossier.responses.reading),
         "labels": labels_of(instrument, study),
         "results": {
             "instrument": {"name": instrument.name, "version": instrument.version, "digest": instrument.digest},

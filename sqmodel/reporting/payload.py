@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from sqmodel.reporting.page import Page
     from sqmodel.reporting.study import Study
     from sqmodel.survey.instrument import Instrument
+    from sqmodel.survey.responses import Reading
 
 MIME = "application/vnd.sqmodel.results+json"
 SCHEMA = "sqmodel.results/1"
+ANSWERS = "answers in "
 VALIDATION_SCHEMA = "sqmodel.validation/1"
 
 
@@ -126,7 +128,7 @@ def payload(page: Page) -> Payload:
         "change": None if index.change is None else _number(index.change),
         "actions": list(page.priorities.actions),
         "study": study.public(),
-        "inputs": study.digests(),
+        "inputs": inputs_of(study, page.reading),
         "labels": labels_of(instrument, study),
         "results": {
             "instrument": {"name": instrument.name, "version": instrument.version, "digest": instrument.digest},
@@ -151,6 +153,12 @@ def _number(estimate: Any) -> dict[str, Any]:
 
     found: dict[str, Any] = encode(estimate)
     return {k: v for k, v in found.items() if k != "@"}
+
+
+def inputs_of(study: Study, reading: Reading) -> dict[str, str]:
+    """Digests of all inputs: of files by name, of a database's answers as they were read."""
+    answers = {f"{ANSWERS}{study.public()['responses']}": reading.digest} if reading.digest else {}
+    return study.digests() | answers
 
 
 def labels_of(instrument: Instrument, study: Study) -> dict[str, dict[str, dict[str, str]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from sqmodel.errors import ParamsError, Problem, SqmodelError
 from sqmodel.reporting.params import public_source, read_params
 from sqmodel.reporting.sources import PLACEHOLDER, is_url, project_root
-from sqmodel.reporting.study import Study, load_study
+from sqmodel.reporting.study import Study, digest_of_answers, load_study
 from sqmodel.survey.responses import Responses
 
 
@@ -116,8 +115,7 @@ def check(tasks: Sequence[Task]) -> Checked:
                 result.failed[task.name] = error
             else:
                 if is_url(task.study.responses) and isinstance(answers, Responses):
-                    until = answers.frame[answers.frame["quarter"] <= task.study.quarter]
-                    result.answers[task.name] = hashlib.sha256(until.to_csv(index=False).encode()).hexdigest()
+                    result.answers[task.name] = digest_of_answers(answers, task.study.quarter)
     return result
 
 

@@ -9,7 +9,8 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -25,9 +26,11 @@ from sqmodel.reporting.keys import DOSSIER, NOTEBOOK, VALIDATION_NOTEBOOK, find_
 from sqmodel.reporting.lock import exclusive
 from sqmodel.reporting.making import Assignment, Made, StepError, make
 from sqmodel.reporting.manifest import MANIFEST, Manifest, digest_of, is_current, read_manifest
+from sqmodel.reporting.payload import ANSWERS
 from sqmodel.reporting.pdf import NAMES, find_browser, print_page
 from sqmodel.reporting.plan import Checked, Task
 from sqmodel.reporting.restatements import Restatement, add_restatements, compare
+from sqmodel.reporting.sharing import check_share, copy_pages, written
 from sqmodel.reporting.shelf import PAGE, RESULTS, write_index
 
 TIMEOUT = 600.0
@@ -134,14 +137,12 @@ def run(
     settings, checked = settings or Settings(), checked or Checked()
     browser = find_browser() if pdf else ""
     if publish_to is not None:
-        # Whether it can be had is better known now than when the work is done.
-        with exclusive(publish_to):
-            pass
+        check_share(reports, publish_to)
     with exclusive(reports) as state:
         recover(reports)
         for left in state.glob("scratch-*"):
             shutil.rmtree(left, ignore_errors=True)
-        with _written(reports, "nothing was run"):
+        with written(reports, "nothing was run"):
             scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=state))
         try:
             press = _Press(reports, state, scratch, settings, checked, report, browser)
@@ -155,16 +156,6 @@ def run(
             return outcomes
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _written(folder: Path, then: str) -> Iterator[None]:
-    """Say in words why a folder could not be written to, and what that means."""
-    try:
-        yield
-    except OSError as error:
-        cause = error.strerror or error
-        raise UnfinishedError(f"{folder}: expected a folder that can be written to, found: {cause}; {then}") from None
 
 
 class _Press:
@@ -200,14 +191,12 @@ class _Press:
             outcome = found[task.name]
             if outcome.published:
                 self.in_place.append(task.name + self.suffix)
-            if not outcome.made or task.name in self.checked.failed:
-                self.report(task, "unchanged" if outcome.published else "failed")
         return [found[t.name] for t in tasks]
 
     def conclude(self, publish_to: Path | None) -> None:
         """The index over all pages, and the share."""
         if not self.settings.dossiers:
-            with _written(self.reports, "the pages are in place, but the index is as it was; run again"):
+            with written(self.reports, "the pages are in place, but the index is as it was; run again"):
                 write_index(self.reports, kept_failures(self.state), self.scratch)
                 stamp_index(self.reports)
         if publish_to is not None:
@@ -219,12 +208,15 @@ class _Press:
     def _known(self, task: Task) -> Outcome | None:
         """The outcome of a report that need not or cannot be made."""
         if task.name in self.checked.failed:
+            self.report(task, "failed")
             return self._failed(task, "check", str(self.checked.failed[task.name]), "")
         folder = self._folder(task)
         key = self._key(task)
         printed = not self.browser or all((folder / name).is_file() for name in NAMES.values())
         if not self.settings.force and key is not None and printed and is_current(folder, key):
-            forget_failure(self.state, task.name)
+            if not self.settings.dossiers:
+                forget_failure(self.state, task.name)
+            self.report(task, "unchanged")
             return Outcome(task, folder, made=False)
         return None
 
@@ -254,7 +246,7 @@ class _Press:
             for watch in list(self.watches.values()):
                 watch.stop(INTERRUPTED)
             pool.shutdown(wait=True)
-            ended = [f.result() for f in futures if f.done() and not f.cancelled()]
+            ended = [f.result() for f in futures if f.done() and not f.cancelled() and f.exception() is None]
             self.in_place += [o.task.name + self.suffix for o in ended if o.published]
             raise
         pool.shutdown(wait=True)
@@ -275,11 +267,13 @@ class _Press:
             outcome = self._publish(task, made, key, assignment)
             log.add("\n".join((*made.notes, made.log)))
         except StepError as error:
-            outcome = self._failed(task, error.step, error.cause, error.detail, interrupted=bool(watch.stopped))
-        except (OSError, SqmodelError) as error:
-            outcome = self._failed(task, "publish", str(error), "")
+            outcome = self._failed(
+                task, error.step, error.cause, error.detail, interrupted=watch.stopped == INTERRUPTED
+            )
         except CancelledError:
             outcome = self._failed(task, "execute", INTERRUPTED, "", interrupted=True)
+        except Exception as error:
+            outcome = self._failed(task, "publish", _cause(self.reports, error), traceback.format_exc())
         ending = "published" if outcome.published else f"failed at {outcome.step}: {outcome.cause}"
         log.add(f"{ending}\n{outcome.detail}")
         return self._logged(outcome, log)
@@ -303,6 +297,9 @@ class _Press:
             )
         # A notebook of one's own need not display a record of results.
         record = json.loads(made.companions.get(RESULTS, b"{}"))
+        read = record.get("inputs", {})
+        if any(read.get(name, digest) != digest for name, digest in self._answers(task).items()):
+            raise RunError(f"{task.name}: expected the database's answers as checked, found others since; run again")
         files = {PAGE: made.page.encode(), **made.companions}
         if self.browser:
             files |= print_page(made.page, self.browser)
@@ -314,7 +311,7 @@ class _Press:
             params=task.study.public(),
             given=sorted(task.parameters),
             seed=task.study.seed,
-            inputs=record.get("inputs", task.study.digests()) | self._answers(task),
+            inputs=record.get("inputs", task.study.digests() | self._answers(task)),
             notebook={"name": self._notebook(task).name, "sha256": digest_of(self._notebook(task))},
             code=made.code,
             versions=made.versions,
@@ -323,7 +320,8 @@ class _Press:
         folder = self._folder(task)
         restatement = _restated(folder, manifest, record)
         put_folder(files | {MANIFEST: manifest.encode()}, folder, self.scratch)
-        forget_failure(self.state, task.name)
+        if not self.settings.dossiers:
+            forget_failure(self.state, task.name)
         return Outcome(task, folder, notes=(*made.notes, *self._noted(restatement)))
 
     def _noted(self, restatement: Restatement | None) -> tuple[str, ...]:
@@ -367,9 +365,9 @@ class _Press:
         )
 
     def _answers(self, task: Task) -> dict[str, str]:
-        """Digest of the answers, where they come from a database."""
+        """Digest of the answers when they were checked, where they come from a database."""
         digest = self.checked.answers.get(task.name)
-        return {f"answers in {task.study.public()['responses']}": digest} if digest else {}
+        return {f"{ANSWERS}{task.study.public()['responses']}": digest} if digest else {}
 
     def _notebook(self, task: Task) -> Path:
         name = VALIDATION_NOTEBOOK if self.settings.dossiers else NOTEBOOK
@@ -396,26 +394,6 @@ class _Log:
         return "\n".join(self._lines) + "\n"
 
 
-def copy_pages(reports: Path, target: Path, names: Sequence[str]) -> None:
-    """Put pages that are in place also into another folder, with an index over all that is there.
-
-    Raises
-    ------
-    RunError
-        The folder cannot be written to; what it holds is as it was.
-    """
-    with exclusive(target, f"the pages are in {reports} only") as state:
-        recover(target)
-        with _written(target, f"not all pages of {reports} are there"):
-            for name in names:
-                source, place = reports / name, target / name
-                files = {p.name: p.read_bytes() for p in sorted(source.iterdir()) if p.is_file()}
-                own = place / MANIFEST
-                if not own.is_file() or own.read_bytes() != files[MANIFEST]:
-                    put_folder(files, place, state)
-            write_index(target, kept_failures(reports / state.name), state)
-
-
 def _restated(folder: Path, manifest: Manifest, record: dict[str, Any]) -> Restatement | None:
     """What the new page changes of a published index; nothing where no readable page stands."""
     if "index" not in record:
@@ -423,8 +401,17 @@ def _restated(folder: Path, manifest: Manifest, record: dict[str, Any]) -> Resta
     try:
         old = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
         return compare((read_manifest(folder), old), (manifest, record))
-    except (OSError, ValueError, KeyError, RunError):
+    except (OSError, ValueError, KeyError, TypeError, RunError):
         return None
+
+
+def _cause(reports: Path, error: Exception) -> str:
+    """What kept a page from being put in place."""
+    if isinstance(error, SqmodelError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{reports}: expected a folder that can be written to, found: {error.strerror or error}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _with_note(outcome: Outcome, note: str) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -63,7 +64,12 @@ class Study(Params):
             for quarter, given, source in self._files()
         ]
         merged = _merge(public_source(self.responses), parts)
-        return merged.keep(merged.frame["quarter"] <= self.quarter)
+        kept = merged.keep(merged.frame["quarter"] <= self.quarter)
+        if not is_url(self.responses):
+            return kept
+        return Responses(
+            kept.instrument, kept.frame, replace(kept.reading, digest=digest_of_answers(kept, self.quarter))
+        )
 
     def _read(self, source: str, instrument: Instrument, quarter: str) -> Responses:
         options: dict[str, Any] = {"policy": self.policy, "where": self.where or None, "query": self.query or None}
@@ -256,6 +262,13 @@ def load_study(source: str | Path | Mapping[str, Any], **overrides: Any) -> Stud
     if problems:
         raise ParamsError(name, problems, "correct the params; `sqmodel check` tests them without running anything")
     return study
+
+
+def digest_of_answers(answers: Responses, quarter: str) -> str:
+    """Sha256 of the answers until a quarter, whatever the order in which a database gives them."""
+    until = answers.frame[answers.frame["quarter"] <= quarter]
+    lines = until[sorted(until.columns)].to_csv(index=False).splitlines()
+    return hashlib.sha256("\n".join([lines[0], *sorted(lines[1:])]).encode()).hexdigest()
 
 
 def _merge(source: str, parts: list[tuple[str, str, Responses]]) -> Responses:

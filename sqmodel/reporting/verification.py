@@ -11,6 +11,7 @@ from typing import Any
 from sqmodel.errors import RunError, SqmodelError
 from sqmodel.reporting.keys import VALIDATION_NOTEBOOK, find_notebook
 from sqmodel.reporting.manifest import MANIFEST, Manifest, code_digest, damaged, digest_of, read_manifest, versions
+from sqmodel.reporting.payload import ANSWERS
 from sqmodel.reporting.sources import is_path, is_url, project_root
 
 TOLERANCE = 1e-8
@@ -81,7 +82,7 @@ def verify(folder: Path, root: Path) -> Verification:
 
 
 def _check_input(result: Verification, name: str, expected: str, manifest: Manifest, root: Path) -> None:
-    if name.startswith("answers in ") or is_url(name):
+    if name.startswith(ANSWERS) or is_url(name):
         result.notes.append(f"{name}: a database's answers are not read again")
         return
     if name.startswith("instrument "):

@@ -18,13 +18,15 @@ from sqmodel.survey.instrument import Instrument, Role
 class Reading(Result):
     """How a source became responses: nothing that was changed or left out goes unmentioned.
 
-    `changes` has one row a kind of change: kind, column, count, examples (row numbers of the file).
+    `changes` has one row a kind of change: kind, column, count, examples (row numbers of the file). `digest` is that of
+    the answers themselves where they come from a database, which has no file to take it of.
     """
 
     source: str = ""
     encoding: str = ""
     rows: int = 0
     changes: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["kind", "column", "count", "examples"]))
+    digest: str = ""
 
     def _headline(self) -> str:
         changed = int(self.changes["count"].sum()) if len(self.changes) else 0

@@ -185,7 +185,7 @@ def _read_database(source: str, query: str | None, table: str | None) -> Table:
     try:
         frame = _fetch(url, query or sa.select(sa.text("*")).select_from(_table_clause(str(table))))
     except (sa.exc.SQLAlchemyError, ModuleNotFoundError) as error:
-        found = _without_secrets(" ".join(str(getattr(error, "orig", None) or error).split()), url)
+        found = _without_secrets(" ".join(str(getattr(error, "orig", None) or error).split()), url, query or "")
         raise ResponsesError(name, [f"expected answers from the database, found: {found}"]) from None
     short = f"{url.get_backend_name()} database {Path(url.database or '').name}"
     return _from_frame(name, short, frame)
@@ -210,12 +210,15 @@ def _table_clause(name: str) -> sa.TableClause:
     return sa.table(table, schema=schema or None)
 
 
-def _without_secrets(message: str, url: sa.URL) -> str:
-    """The message without the URL's password, wherever the driver was given it."""
+def _without_secrets(message: str, url: sa.URL, query: str) -> str:
+    """The message without the URL's password and the query's literals, wherever the driver repeats them."""
     hidden = [url.password, *(v for k, v in url.query.items() if "pass" in k.lower())]
     for secret in hidden:
         message = message.replace(str(secret), "***") if secret else message
-    return message
+    literals = {text for text in re.findall(r"'([^']*)", query) if text.strip()}
+    # PostgreSQL shows the line of the query; others quote the part that they stumble over.
+    message = re.split(r"\s+LINE \d+:", message)[0]
+    return re.sub(r'"([^"]*)"', lambda m: '"…"' if any(text in m[1] for text in literals) else m[0], message)
 
 
 def as_text(frame: pd.DataFrame) -> pd.DataFrame:
