@@ -120,7 +120,7 @@ def _time_limit(watch: Watch, seconds: float) -> Iterator[None]:
     """End the kernel when its time is up, whatever it does."""
 
     def stop() -> None:
-        where = f"cell {watch.cell}" if watch.cell else "the kernel's start"
+        where = watch.cell or "the kernel's start"
         watch.stop(f"expected the report within {seconds:g} s (--timeout), found {where} still running")
 
     timer = threading.Timer(seconds, stop)
@@ -146,7 +146,7 @@ def execute(assignment: Assignment, watch: Watch, report: Callable[[str], None],
 
     def started(cell: Any, cell_index: int) -> None:
         nonlocal code
-        watch.cell = cell_index + 1
+        watch.cell = f"cell {cell_index + 1} ({cell.source.strip().split(chr(10))[0][:60]!r})"
         if cell.cell_type == "code":
             code += 1
             report(str(code))

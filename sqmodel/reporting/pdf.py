@@ -15,6 +15,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 NAMES = {"zh": "report.zh.pdf", "en": "report.en.pdf"}
 SECONDS = 120
 _DATE = re.compile(rb"/(CreationDate|ModDate) ?\(D:(\d{14})")
+_FILE = re.compile(r'<a href="[^#"][^"]*">')
 _CHECKED = re.compile(r'(<input [^>]*id="sq-(zh|en)")( checked)?')
 
 
@@ -58,9 +59,14 @@ def in_language(page: str, language: str) -> str:
     return _CHECKED.sub(lambda m: m[1] + (" checked" if m[2] == language else ""), page)
 
 
+def _without_files(page: str) -> str:
+    """The page without links to the files beside it: on paper they would lead to where it was printed."""
+    return _FILE.sub("<a>", page)
+
+
 def _printed(page: str, browser: str, folder: Path, name: str) -> bytes:
     source, target = folder / f"{name}.html", folder / name
-    source.write_text(page, encoding="utf-8")
+    source.write_text(_without_files(page), encoding="utf-8")
     command = [
         browser, "--headless", "--disable-gpu", "--no-first-run", "--disable-extensions", "--disable-sync",
         f"--user-data-dir={folder / 'profile'}", "--no-pdf-header-footer", f"--print-to-pdf={target}",

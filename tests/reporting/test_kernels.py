@@ -112,7 +112,8 @@ def test_a_report_that_takes_too_long_is_ended_with_all_it_started(project: Path
     said = run.communicate(timeout=60)[1]
     assert (run.returncode, said) == (
         1,
-        "2026Q3/desk failed at execute: expected the report within 2 s (--timeout), found cell 4 still running\n",
+        "2026Q3/desk failed at execute: expected the report within 2 s (--timeout), "
+        "found cell 4 ('time.sleep(60)') still running\n",
     )
     assert left_behind(project) == []
 

@@ -37,6 +37,8 @@ def text_of(document: bytes) -> str:
 def test_each_language_on_paper_of_its_own(browser: str) -> None:
     prose = "# 标题 | Title\n\n效率低于预期。\n\nEfficiency lies below its expected range."
     page = SqReportExporter().from_notebook_node(g.notebook(g.prose(prose)))[0]
+    # A link to a file beside the page must not lead to where it was printed.
+    page = page.replace("</main>", '<a href="results.json">results.json</a></main>')
     first = print_page(page, browser)
     assert list(first) == ["report.zh.pdf", "report.en.pdf"]
     assert print_page(page, browser) == first
@@ -50,6 +52,7 @@ def test_each_language_on_paper_of_its_own(browser: str) -> None:
             (round(p.mediabox.width), round(p.mediabox.height)) for p in pypdf.PdfReader(io.BytesIO(document)).pages
         }
         assert sizes == {A4}
+        assert b"file://" not in document
         assert b"http://" not in document.replace(b"http://www.w3.org", b"").replace(b"http://ns.adobe.com", b"")
 
 

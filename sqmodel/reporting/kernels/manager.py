@@ -144,8 +144,8 @@ class Watch:
     def __init__(self, log: str = "") -> None:
         self.log = log
         self.pid = 0
-        self.cell = 0
-        """Number of the cell that runs, from 1."""
+        self.cell = ""
+        """The cell that runs: its number, from 1, and how it begins."""
         self.stopped = ""
         """Why the kernel was ended from outside."""
         self._lock = threading.Lock()
