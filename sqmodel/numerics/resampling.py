@@ -103,19 +103,25 @@ def resample_counts(
         Counts; a row sums to n, and within a stratum to the stratum's size.
     """
     n = len(strata)
-    members = [np.flatnonzero(strata == h) for h in range(int(strata.max()) + 1)]
+    members = [_together(np.flatnonzero(strata == h)) for h in range(int(strata.max()) + 1)]
     block = max(1, min(draws, _BLOCK // max(n, 1)))
     for start in range(0, draws, block):
         rows = min(block, draws - start)
         counts = np.zeros((rows, n))
         for positions in members:
-            size = len(positions)
+            size = positions.stop - positions.start if isinstance(positions, slice) else len(positions)
             picked = rng.integers(0, size, (rows, size), dtype=np.int32)
-            if size == n:
-                _count(picked, counts)
+            if isinstance(positions, slice):
+                _count(picked, counts[:, positions])
             else:
                 counts[:, positions] = _count(picked, np.empty((rows, size)))
         yield counts
+
+
+def _together(positions: npt.NDArray[np.intp]) -> npt.NDArray[np.intp] | slice:
+    """Positions that lie side by side as a slice, which needs no copy."""
+    first, last = int(positions[0]), int(positions[-1])
+    return slice(first, last + 1) if last - first + 1 == len(positions) else positions
 
 
 def _count(picked: npt.NDArray[np.int32], counts: Array) -> Array:
@@ -267,26 +273,27 @@ def _linearised(x: Array, gradient: Array, strata: npt.NDArray[np.intp]) -> tupl
 def _draws_with_errors(
     x: Array, statistic: Statistic, strata: npt.NDArray[np.intp], draws: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    n, p = x.shape
+    p = x.shape[1]
     upper = np.triu_indices(p)
-    squares = x[:, upper[0]] * x[:, upper[1]]
-    members = [np.flatnonzero(strata == h) for h in range(int(strata.max()) + 1)]
+    # Side by side, so that a stratum's part of the counts is a view of them.
+    order = np.argsort(strata, kind="stable")
+    x, strata = x[order], strata[order]
+    both = np.column_stack([x, x[:, upper[0]] * x[:, upper[1]]])
+    own = np.flatnonzero(upper[0] == upper[1]) + p
+    ends = np.append(np.flatnonzero(np.diff(strata)) + 1, len(x))
     values, errors = [], []
     for counts in resample_counts(strata, draws, rng):
-        totals = counts @ x
+        parts = [counts[:, a:b] @ both[a:b] for a, b in zip((0, *ends[:-1]), ends, strict=True)]
+        sums = np.asarray(sum(parts[1:], parts[0]))
+        totals = np.ascontiguousarray(sums[:, :p])
         gradient = _gradient(statistic, totals)
         variance = np.zeros(gradient.shape[:2])
-        for positions in members:
-            size = len(positions)
-            if size < 2:
-                continue
-            whole = len(positions) == n
-            first = totals if whole else counts[:, positions] @ x[positions]
-            second = counts @ squares if whole else counts[:, positions] @ squares[positions]
-            variance += size / (size - 1) * _quadratic(gradient, first, second, upper, size)
+        for part, size in zip(parts, np.diff(ends, prepend=0), strict=True):
+            if size > 1:
+                variance += size / (size - 1) * _quadratic(gradient, part[:, :p], part[:, p:], upper, size)
         with np.errstate(invalid="ignore", divide="ignore"):
             values.append(np.asarray(statistic(totals), float))
-            terms = np.einsum("bmp,bp->bm", gradient**2, counts @ x**2)
+            terms = np.einsum("bmp,bp->bm", gradient**2, sums[:, own])
         errors.append(np.sqrt(np.where(variance <= _ROUNDING * terms, 0, variance)))
     return np.concatenate(values), np.concatenate(errors)
 
