@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.reporting.cells import ROOT
+
 PATIENCE = 60.0
 
 
@@ -28,7 +30,8 @@ class Cluster:
         self.workers: list[subprocess.Popen[bytes]] = []
         temporary = folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        self._env = os.environ | {"TMPDIR": str(temporary)}
+        # Workers must find the functions that they are sent, which are those of these tests.
+        self._env = os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
         self._file = folder / "scheduler.json"
         self._file.unlink(missing_ok=True)
         self._scheduler = self._start("dask_scheduler", "--port", "0")
