@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 
 class SqmodelError(Exception):
@@ -28,12 +29,23 @@ class InputError(SqmodelError):
         return type(self), (self.source, self.problems, self.remedy)
 
 
+Error = TypeVar("Error", bound=InputError)
+
+
 class InstrumentError(InputError):
     """The questionnaire's definition is not one that can be scored."""
 
 
 class ResponsesError(InputError):
     """The answers do not obey the instrument."""
+
+
+class OperationsError(InputError):
+    """Records of what the lender did, or the definition of its process or standard, break their rules."""
+
+
+class CompositeError(InputError):
+    """An index tree, or the data given for it, break their rules."""
 
 
 class ParamsError(InputError):
@@ -72,6 +84,14 @@ class Problem:
         if not shown:
             return self.message
         return f"{self.message}: {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def gathered(errors: Sequence[Error], source: str) -> Error:
+    """One error that tells all problems of several inputs, of the kind of the first; a single one as it is."""
+    if len(errors) == 1:
+        return errors[0]
+    problems = [Problem(f"{e.source}: {p.message}", p.where, p.count) for e in errors for p in e.problems]
+    return type(errors[0])(source, problems, "; ".join(dict.fromkeys(e.remedy for e in errors if e.remedy)))
 
 
 class SqmodelWarning(UserWarning):

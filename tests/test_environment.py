@@ -12,7 +12,12 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-CONDA_NAMES = {"matplotlib-base": "matplotlib", "brotli-python": "brotli", "playwright-python": "playwright"}
+CONDA_NAMES = {
+    "matplotlib-base": "matplotlib",
+    "brotli-python": "brotli",
+    "playwright-python": "playwright",
+    "python-duckdb": "duckdb",
+}
 ASKED_FOR = ("jupyterlab", "papermill", "pandas", "pingouin", "factor-analyzer", "seaborn", "nbconvert", "pytest")
 
 
@@ -92,7 +97,7 @@ def test_jupyterlab_can_open_the_notebooks() -> None:
 
     assert int(jupyterlab.__version__.split(".")[0]) >= 4
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    assert [p.stem for p in notebooks] == ["business_line", "tutorial", "validation"]
+    assert [p.stem for p in notebooks] == ["business_line", "monitor", "tutorial", "validation"]
     for path in notebooks:
         nbformat.validate(nbformat.read(path, as_version=4))
     assert "jupyter lab" in (ROOT / "Makefile").read_text(encoding="utf-8")

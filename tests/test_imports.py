@@ -14,8 +14,8 @@ import sqmodel
 
 ROOT = Path(sqmodel.__file__).parent
 ROOMS = [
-    "errors", "result", "compute", "yaml_text", "numerics", "survey", "measurement", "index", "reporting", "cli",
-    "__main__",
+    "errors", "result", "compute", "yaml_text", "definitions", "numerics", "survey", "measurement", "operations",
+    "index", "reporting", "cli", "__main__",
 ]  # fmt: skip
 MODULES = sorted(ROOT.rglob("*.py"))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sqmodel.cli.inspect import diff, verify
+from sqmodel.cli.monitor import monitor
 from sqmodel.cli.preview import preview
 from sqmodel.cli.run import check, run, validate
 from sqmodel.cli.tools import Commands, stop
@@ -42,12 +43,17 @@ def new(directory: Path) -> None:
 @main.command()
 @click.argument("directory", type=click.Path(path_type=Path), default=Path("params/data"))
 def demo(directory: Path) -> None:
-    """Write the simulated demonstration study to DIRECTORY (params/data by default)."""
+    """Write the simulated demonstration study to DIRECTORY (params/data by default).
+
+    Answers to the questionnaire, and records of what the lender did: events, complaints, loans with their alerts, and
+    what its advisers know and do.
+    """
+    from sqmodel.operations.simulate import demo_operations
     from sqmodel.survey.simulate import demo_study
 
-    for path in demo_study(directory):
+    for path in (*demo_study(directory), *demo_operations(directory)):
         click.echo(f"  {path}")
 
 
-for command in (check, run, validate, preview, verify, diff):
+for command in (check, run, validate, preview, monitor, verify, diff):
     main.add_command(command)

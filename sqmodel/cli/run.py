@@ -47,12 +47,14 @@ def check(params: tuple[Path, ...], quarters: tuple[str, ...]) -> None:
 
     tasks = tools.tasks_of(params, quarters)
     try:
-        checked = plan.check(tasks)
+        checked = plan.check(tasks, notices=True)
     except SqmodelError as error:
         tools.stop(error)
     for task in tasks:
         if task.name in checked.found:
             click.echo(f"  {task.name}: {checked.found[task.name]}")
+            for line in checked.noticed.get(task.name, ()):
+                click.echo(f"    {line}")
     if checked.failed:
         tools.stop(*tools.distinct(checked.failed))
     click.echo(f"{len(tasks)} of {len(tasks)} ready to run")

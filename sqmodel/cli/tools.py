@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from sqmodel.errors import ParamsError, SqmodelError
+from sqmodel.reporting import interrupts
 from sqmodel.reporting.sources import expand_quarters, params_in
 
 if TYPE_CHECKING:
@@ -31,7 +33,10 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
-        before = signal.signal(signal.SIGTERM, _end)
+        interrupts.forget()
+        atexit.register(_deaf)
+        handlers = {signal.SIGINT: _interrupt, signal.SIGTERM: _end}
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             return super().invoke(ctx)
         except Terminated:
@@ -39,11 +44,25 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            interrupts.forget()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    interrupts.ask(KeyboardInterrupt)
+    raise KeyboardInterrupt
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
+    interrupts.ask(Terminated)
     raise Terminated
+
+
+def _deaf() -> None:
+    """The command has ended and said how: a signal that comes while Python tidies up would only change its status."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def params_arguments(function: Command) -> Command:

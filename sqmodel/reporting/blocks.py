@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from sqmodel.survey.instrument import Text
+from sqmodel.definitions import Text
 
 CODES = {"zh": "zh-CN", "en": "en"}
 

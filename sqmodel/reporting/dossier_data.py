@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from sqmodel.definitions import Text
 from sqmodel.measurement.reliability import TOTAL, Reliability
 from sqmodel.reporting.blocks import Block, Cell, badge, both, details, paragraph
 from sqmodel.reporting.dossier_parts import captioned, column, failure, name_of, notes, right, with_bounds
@@ -16,7 +17,6 @@ from sqmodel.reporting.evidence import LEDGER_WORDS, VERSIONS, ledger
 from sqmodel.reporting.opening import TONES, why
 from sqmodel.reporting.validation import Failed, answered, complete
 from sqmodel.reporting.words import MINUS, coefficient, listed, number, percent, plain, say
-from sqmodel.survey.instrument import Text
 
 if TYPE_CHECKING:
     from sqmodel.reporting.dossier import Dossier

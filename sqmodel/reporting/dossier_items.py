@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sqmodel.definitions import Text
 from sqmodel.measurement.items import ItemScreening
 from sqmodel.measurement.planning import SamplePlan
 from sqmodel.reporting.blocks import Block, Cell, details, paragraph, table
@@ -24,7 +25,6 @@ from sqmodel.reporting.dossier_parts import (
 )
 from sqmodel.reporting.validation import Failed, complete, found
 from sqmodel.reporting.words import MINUS, coefficient, listed, number, percent, plain, say
-from sqmodel.survey.instrument import Text
 
 if TYPE_CHECKING:
     from sqmodel.reporting.dossier import Dossier

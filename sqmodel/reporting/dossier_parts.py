@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sqmodel.definitions import Text
 from sqmodel.reporting.blocks import Cell, both, details, paragraph, table
 from sqmodel.reporting.validation import Failed
 from sqmodel.reporting.words import coefficient, listed, plain, say
-from sqmodel.survey.instrument import Text
 
 if TYPE_CHECKING:
     from sqmodel.reporting.dossier import Dossier

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sqmodel.definitions import Text
 from sqmodel.reporting.dossier_data import title
 from sqmodel.reporting.payload import VALIDATION_SCHEMA, Payload, check_results, inputs_of, labels_of
 from sqmodel.reporting.validation import Failed
 from sqmodel.reporting.words import quarter, say
 from sqmodel.result import Result, encode
-from sqmodel.survey.instrument import Text
 
 if TYPE_CHECKING:
     from sqmodel.reporting.dossier import Dossier

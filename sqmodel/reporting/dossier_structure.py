@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sqmodel.definitions import Text
 from sqmodel.measurement.comparability import Comparability
 from sqmodel.measurement.confirmatory import Confirmation
 from sqmodel.measurement.exploratory import DECIDING
@@ -29,7 +30,6 @@ from sqmodel.reporting.dossier_parts import (
 )
 from sqmodel.reporting.validation import Failed, Models
 from sqmodel.reporting.words import LANGUAGES, coefficient, number, percent, plain, say, signed
-from sqmodel.survey.instrument import Text
 
 if TYPE_CHECKING:
     from sqmodel.reporting.dossier import Dossier

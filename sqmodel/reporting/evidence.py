@@ -7,13 +7,15 @@ import platform
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from sqmodel.definitions import Text
 from sqmodel.measurement.exploratory import DECIDING
 from sqmodel.measurement.measure import load_criteria
 from sqmodel.reporting import charts
 from sqmodel.reporting.blocks import Block, Cell, badge, both, details, paragraph, table
 from sqmodel.reporting.opening import TONES, ledger_number, scope
+from sqmodel.reporting.sections.records import noticed
 from sqmodel.reporting.words import coefficient, interval, number, percent, plain, say
-from sqmodel.survey.instrument import Instrument, Text
+from sqmodel.survey.instrument import Instrument
 
 if TYPE_CHECKING:
     from sqmodel.measurement.measure import Measure
@@ -162,6 +164,7 @@ def quality(page: Page) -> Block:
     parts.append(details(say("quality_flags"), flags))
     if len(page.reading.changes):
         parts.append(details(say("quality_changes"), _changes(page)))
+    parts += noticed(page)
     return Block("".join(parts), "quality")
 
 
@@ -197,11 +200,16 @@ KINDS = {
 
 
 def _changes(page: Page) -> str:
+    """One row a kind of change; the columns concerned with their counts."""
     headers = [say(k) for k in ("col_kind", "col_column", "col_count")]
     rows = []
-    for _, row in page.reading.changes.iterrows():
-        kind = KINDS.get(str(row["kind"]), plain(row["kind"]))
-        rows.append([Cell(kind), Cell(plain(row["column"])), Cell(plain(int(row["count"])), right=True)])
+    for kind, own in page.reading.changes.groupby("kind", sort=False):
+        counts = own["count"].astype(int)
+        named = [
+            f"{column} {n:,}" if len(own) > 1 else str(column) for column, n in zip(own["column"], counts, strict=True)
+        ]
+        cells = [Cell(KINDS.get(str(kind), plain(kind))), Cell(plain(", ".join(named)))]
+        rows.append([*cells, Cell(plain(f"{counts.sum():,}"), right=True)])
     return table(headers, rows)
 
 

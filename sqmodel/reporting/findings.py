@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from sqmodel.definitions import Text
 from sqmodel.reporting import charts
 from sqmodel.reporting.blocks import Block, Cell, details, paragraph, table
 from sqmodel.reporting.opening import strongest, weakest
 from sqmodel.reporting.words import interval, listed, number, percent, plain, quarter, say, signed, span
 from sqmodel.result import Estimate
-from sqmodel.survey.instrument import Text
 
 if TYPE_CHECKING:
     from sqmodel.reporting.page import Page

@@ -11,13 +11,14 @@ import unicodedata
 import warnings
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from sqmodel.errors import SqmodelWarning
 
 FAMILY = "sq"
 MOST_NAMED = 20
-UNITS = 500
-"""Units an em: half of the font's own. No screen shows the difference, and the page is 10 kB smaller."""
+UNITS = 250
+"""Units an em, a quarter of the font's own: finer than a screen shows, and a page is 15 kB smaller than with 500."""
 
 
 _making = threading.Lock()
@@ -129,7 +130,6 @@ def _reduced(source: str | bytes, wanted: frozenset[str], flavor: str | None = "
     """
     from fontTools import subset as tools
     from fontTools.ttLib import TTFont
-    from fontTools.ttLib.scaleUpem import scale_upem
 
     # fontTools reports on every table; a notebook's reader has no use for it.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
@@ -149,8 +149,29 @@ def _reduced(source: str | bytes, wanted: frozenset[str], flavor: str | None = "
     selection.populate(text="".join(sorted(wanted)))
     selection.subset(font)
     if isinstance(source, str):
-        scale_upem(font, UNITS)
+        _scale(font)
     buffer = io.BytesIO()
     font.flavor = flavor
     font.save(buffer, reorderTables=False)
     return buffer.getvalue()
+
+
+def _scale(font: Any) -> None:
+    """Fewer units an em, each point of an outline rounded by itself.
+
+    `scale_upem` rounds the steps from point to point, whose errors add up until an outline crosses itself.
+    """
+    from fontTools.pens.t2CharStringPen import T2CharStringPen
+    from fontTools.pens.transformPen import TransformPen
+    from fontTools.ttLib.scaleUpem import scale_upem
+
+    factor = UNITS / font["head"].unitsPerEm
+    glyphs, drawn = font.getGlyphSet(), {}
+    for name in font.getGlyphOrder():
+        drawn[name] = T2CharStringPen(None, None)
+        glyphs[name].draw(TransformPen(drawn[name], (factor, 0, 0, factor, 0, 0)))
+    scale_upem(font, UNITS)
+    top = font["CFF "].cff.topDictIndex[0]
+    for name, pen in drawn.items():
+        old = top.CharStrings[name]
+        top.CharStrings[name].setProgram(pen.getCharString(old.private, old.globalSubrs).program)

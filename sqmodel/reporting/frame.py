@@ -14,9 +14,9 @@ from importlib.resources import files
 import jinja2
 from markupsafe import Markup
 
+from sqmodel.definitions import Text
 from sqmodel.reporting.fonts import font_face, missing_glyphs
 from sqmodel.reporting.prose import spans
-from sqmodel.survey.instrument import Text
 
 POLICY = (
     "default-src 'none'; img-src data:; font-src data:; style-src 'sha256-{digest}'; "
@@ -31,6 +31,8 @@ WORDS = {
         en="This page holds no script, connects to nothing, and can be opened and printed offline.",
     ),
 }
+_OPENING = re.compile(r"<[a-z][^>]*>")
+_QUOTED = re.compile(r"=\"([A-Za-z0-9_.:#%,;+()-]+)\"(?=[ >])")
 _TAG = re.compile(r"<[^>]*>")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _CONTENT = re.compile(r'content:"([^"]*)"')
@@ -88,7 +90,7 @@ def render_page(
         "toc": toc,
         "files": companions,
         "language": language,
-        "body": Markup(body.strip()),
+        "body": Markup(_OPENING.sub(_unquoted, body.strip())),
         "words": WORDS,
         "both": both,
     }
@@ -101,6 +103,11 @@ def render_page(
     # The policy is ours and safe: escaping its quotes would only hurt those who read the source.
     page = _template().render(values, style=Markup(style), policy=Markup(POLICY.format(digest=digest)))
     return page.translate(spelled) if spelled else page
+
+
+def _unquoted(tag: re.Match[str]) -> str:
+    """A tag with no quotes around values that need none: a page has thousands of them."""
+    return _QUOTED.sub(r"=\1", tag[0])
 
 
 def visible_text(page: str) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from html import escape
 from urllib.parse import quote
 
+from sqmodel.definitions import Text
 from sqmodel.reporting.charts.trend import sparkline
 from sqmodel.reporting.frame import both, render_page
 from sqmodel.reporting.words import interval, number, quarter
 from sqmodel.result import Estimate
-from sqmodel.survey.instrument import Text
 
 VERDICTS = {
     "publish": (Text(zh="可发布", en="Publish"), ""),

@@ -14,7 +14,7 @@ from sqmodel.errors import ParamsError
 from sqmodel.reporting.failures import has_failure
 from sqmodel.reporting.lock import STATE
 from sqmodel.reporting.manifest import digest_of, is_current, key_of
-from sqmodel.reporting.sources import input_files, is_url, project_root
+from sqmodel.reporting.sources import RECORDS, input_files, is_url, project_root
 from sqmodel.yaml_text import read_yaml
 
 NOTEBOOK = "business_line.ipynb"
@@ -74,7 +74,10 @@ def unchanged(
 def report_key(
     given: Mapping[str, Any], root: Path, *, notebook: Path | None, dossier: bool, answers: str = ""
 ) -> str | None:
-    """The key of a report; None where an input is missing or `answers` of a database are not known.
+    """The key of a report; None where an input is missing, or what a database holds is not known.
+
+    Of a database with answers `answers` tells; one with events or other records may have changed at any time, so that
+    its report is made at each run.
 
     Parameters
     ----------
@@ -94,7 +97,8 @@ def report_key(
         inputs = {name: digest_of(path) for name, path in (named or {}).items()}
     except (OSError, ValueError):
         return None
-    if named is None and not answers:
+    in_database = any(is_url(str(given.get(key) or "")) for key in RECORDS)
+    if named is None and (not answers or in_database):
         return None
     source = notebook or find_notebook(root, VALIDATION_NOTEBOOK if dossier else NOTEBOOK)
     # What stands in a database's address besides its place, a password above all, is no part of the report.

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sqmodel.definitions import Text
 from sqmodel.measurement.measure import Measure, load_criteria
 from sqmodel.reporting.blocks import Block, Cell, badge, both, details, paragraph, table
 from sqmodel.reporting.charts import sparkline
 from sqmodel.reporting.words import coefficient, interval, listed, number, percent, plain, quarter, say, signed
-from sqmodel.survey.instrument import Text
 
 if TYPE_CHECKING:
     from sqmodel.reporting.page import Page

@@ -17,7 +17,9 @@ from sqmodel.measurement.measure import Measure
 from sqmodel.measurement.reliability import Reliability
 from sqmodel.reporting import evidence, findings, opening, performance
 from sqmodel.reporting.blocks import Block
+from sqmodel.reporting.operations import Operations
 from sqmodel.reporting.payload import Payload, payload
+from sqmodel.reporting.sections import complaints, drivers, people, process, warnings
 from sqmodel.reporting.study import Study
 from sqmodel.survey.responses import Reading
 from sqmodel.survey.screening import Screening
@@ -33,6 +35,8 @@ class Page:
         The results of the analysis.
     differences : tuple of GroupDifferences, optional
         Tests of group differences to mention.
+    operations : Operations, optional
+        What the lender did; a section is there for the records that the params name.
     """
 
     study: Study
@@ -46,6 +50,7 @@ class Page:
     outcomes: Outcomes
     priorities: Priorities
     differences: tuple[GroupDifferences, ...] = field(default=())
+    operations: Operations = field(default_factory=Operations)
 
     def __repr__(self) -> str:
         return f"<Page {self.study.business_line} {self.index.quarter}>"
@@ -77,6 +82,26 @@ class Page:
     def groups(self) -> Block:
         """Client groups, small ones withheld."""
         return findings.groups(self)
+
+    def process(self) -> Block | None:
+        """Where time goes, and which limits of the service standard are kept."""
+        return process.process(self)
+
+    def complaints(self) -> Block | None:
+        """Complaints, how they were handled, what changed."""
+        return complaints.complaints(self)
+
+    def warnings(self) -> Block | None:
+        """Risk grades and early warnings."""
+        return warnings.warnings(self)
+
+    def people(self) -> Block | None:
+        """Advisers: knowledge, training, conduct, and what their clients feel."""
+        return people.people(self)
+
+    def drivers(self) -> Block | None:
+        """Which waits, rework and breaches go with which scores."""
+        return drivers.drivers(self)
 
     def trend(self) -> Block:
         """The index over the quarters."""

@@ -14,10 +14,11 @@ import sqlalchemy as sa
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from sqmodel.definitions import Text
 from sqmodel.errors import InputError, ParamsError, Problem
 from sqmodel.measurement.measure import load_criteria
-from sqmodel.reporting.sources import PLACEHOLDER, files_of, found_path, is_path, is_url
-from sqmodel.survey.instrument import Instrument, Text, load_instrument
+from sqmodel.reporting.sources import PLACEHOLDER, RECORDS, files_of, found_path, is_path, is_url
+from sqmodel.survey.instrument import Instrument, load_instrument
 from sqmodel.yaml_text import read_yaml
 
 QUARTER = r"^\d{4}Q[1-4]$"
@@ -42,6 +43,18 @@ class Params(BaseModel):
     organisation_zh: str = ""
     organisation_en: str = ""
     columns: str = Field(default="", description="path of a column map")
+    process: str = Field(default="lending_process", description="a shipped process, or the path of a YAML file")
+    standard: str = Field(default="lending_standard", description="a shipped service standard, or a YAML file")
+    events: str = Field(default="", description="event log: XES, CSV, Parquet or database URL")
+    complaints: str = Field(default="", description="complaints, as the following: a file or database URL")
+    exposures: str = Field(default="", description="loans with grade, probability of default and what became of them")
+    alerts: str = Field(default="", description="early warnings of those loans")
+    horizon: int = Field(default=365, ge=1, description="days after the granting in which a default counts")
+    alert_horizon: int = Field(default=180, ge=1, description="days after a warning in which a default makes it right")
+    tests: str = Field(default="", description="advisers' knowledge tests")
+    training: str = Field(default="", description="advisers' training")
+    inspections: str = Field(default="", description="checklists filled in by inspectors")
+    advisers: str = Field(default="", description="which adviser handled which case")
     query: str = Field(default="", description="SQL, where responses is a database URL")
     where: dict[str, str] = Field(default_factory=dict, description="rows to keep: column to value")
     policy: Literal["error", "missing"] = "error"
@@ -100,7 +113,8 @@ class Params(BaseModel):
 
     def public(self) -> dict[str, Any]:
         """The params as readers may see them: of a database only its place, and no SQL."""
-        return self.model_dump(mode="json", exclude={"query"}) | {"responses": public_source(self.responses)}
+        shown = {key: public_source(getattr(self, key)) for key in ("responses", *RECORDS)}
+        return self.model_dump(mode="json", exclude={"query"}) | shown
 
     def sources(self) -> list[tuple[str, str]]:
         """Quarter and source of every file to read, in order; one pair with an empty quarter if one holds them all."""
@@ -132,8 +146,11 @@ class Params(BaseModel):
     def digests(self) -> dict[str, str]:
         """Sha256 of every input file, by its path in the params; of an absolute path only what tells it apart."""
         named = {given: Path(source) for _, given, source in self._files() if not is_url(source)}
-        if self.columns:
-            named[self.columns] = found_path(self.columns)
+        own = [getattr(self, key) for key in RECORDS]
+        own += [d for d in (self.process, self.standard) if is_path(d) and self.events]
+        for given in (self.columns, *own):
+            if given and not is_url(given):
+                named[given] = found_path(given)
         shown = {given: _told_apart(given, named) for given in named}
         result = {shown[given]: hashlib.sha256(path.read_bytes()).hexdigest() for given, path in named.items()}
         return result | {f"instrument {self.instrument.rsplit('/', 1)[-1]}": self.load_instrument().digest}
@@ -206,9 +223,11 @@ def explain(found: dict[str, Any]) -> str:
     elif found["type"] == "string_pattern_mismatch":
         message = "expected lower-case letters, digits and underscores"
     given = found["input"]
-    if key == "responses" and isinstance(given, str):
+    if key in ("responses", *RECORDS) and isinstance(given, str):
         given = public_source(given)
-    shown = type(given).__name__ if key in ("query", "responses") and not isinstance(given, str) else repr(given)
+    shown = (
+        type(given).__name__ if key in ("query", "responses", *RECORDS) and not isinstance(given, str) else repr(given)
+    )
     return f"{key}: {message[0].lower() + message[1:]}, found {shown}"
 
 

@@ -143,6 +143,7 @@ def payload(page: Page) -> Payload:
             "outcomes": page.outcomes.to_json(),
             "priorities": page.priorities.to_json(),
             "differences": [d.to_json() for d in page.differences],
+            "operations": page.operations.record(),
         },
     }
     return Payload(check_results(content))

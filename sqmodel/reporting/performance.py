@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sqmodel.definitions import Text
 from sqmodel.reporting import charts
 from sqmodel.reporting.blocks import Block, Cell, details, paragraph, table
 from sqmodel.reporting.findings import scored
 from sqmodel.reporting.words import coefficient, interval, listed, number, percent, plain, say, span
 from sqmodel.result import Estimate
-from sqmodel.survey.instrument import Text
 
 if TYPE_CHECKING:
     from sqmodel.reporting.page import Page
@@ -163,20 +164,24 @@ def _map(page: Page, names: dict[str, Text]) -> str:
         if not math.isnan(row["importance"])
     ]
     values = {str(c): float(gaps["performance"][c]) for c in candidates.index}
+    first = [c for c in page.priorities.actions if c in values] or list(gaps["performance"].nsmallest(3).index)
     chart = charts.priority_map(
         "map",
         points,
-        alt=say("map_alt", list=scored(page, names, values)),
+        alt=say("map_alt", list=scored(page, names, {str(c): values[str(c)] for c in first})),
         caption=say("map_caption", level=percent(page.study.level), n=span(gaps["n"])),
     )
     marked = paragraph(say("map_marked"), "mute") if any(p.highlight for p in points) else ""
-    return paragraph(say("map_say")) + marked + chart._repr_html_()
+    return paragraph(say("map_say")) + marked + replace(chart, numbers=False)._repr_html_()
 
 
 def _item_table(page: Page, names: dict[str, Text]) -> str:
+    """Everything about the items in numbers, those of the map too."""
     keys = ["col_item", "col_n", "col_score", "col_interval"]
-    asked = page.gaps.asked
-    headers = [say(k) for k in (*keys, *(("col_expectation", "col_gap", "col_interval") if asked else ()))]
+    asked, weighed = page.gaps.asked, page.priorities.candidates["importance"].notna()
+    keys += ["col_expectation", "col_gap", "col_interval"] if asked else []
+    keys += ["col_importance", "col_interval"] if weighed.any() else []
+    headers = [say(k) for k in keys]
     rows = []
     for code, row in page.gaps.items.iterrows():
         cells = [
@@ -189,5 +194,13 @@ def _item_table(page: Page, names: dict[str, Text]) -> str:
             cells.append(Cell(plain(number(row["expectation"])), right=True))
             cells.append(Cell(plain(number(row["gap"])), right=True))
             cells.append(Cell(interval(row["gap_low"], row["gap_high"], sign=True), right=True))
+        if weighed.any():
+            cells += _importance(page, str(code)) if weighed.get(code, False) else [Cell(plain("–"), right=True)] * 2
         rows.append(cells)
     return table(headers, rows)
+
+
+def _importance(page: Page, code: str) -> list[Cell]:
+    row: Any = page.priorities.candidates.loc[code]
+    bounds = interval(row["importance_low"], row["importance_high"], 2)
+    return [Cell(plain(coefficient(row["importance"])), right=True), Cell(bounds, right=True)]

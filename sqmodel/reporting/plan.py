@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqmodel.errors import ParamsError, Problem, SqmodelError
+from sqmodel.errors import InputError, OperationsError, ParamsError, Problem, SqmodelError, gathered
 from sqmodel.reporting.params import public_source, read_params
-from sqmodel.reporting.sources import PLACEHOLDER, is_url, project_root
+from sqmodel.reporting.sources import PLACEHOLDER, RECORDS, is_url, project_root
 from sqmodel.reporting.study import Study, digest_of_answers, load_study
 from sqmodel.survey.responses import Responses
 
@@ -87,6 +87,8 @@ class Checked:
     ----------
     found : dict
         Name of each task that can be run, to what its data hold.
+    noticed : dict
+        Name of each task that can be run, to what was noticed in its records, where that was asked for.
     failed : dict
         Name of each task that cannot, to the error.
     answers : dict
@@ -94,26 +96,41 @@ class Checked:
     """
 
     found: dict[str, str] = field(default_factory=dict)
+    noticed: dict[str, list[str]] = field(default_factory=dict)
     failed: dict[str, SqmodelError] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
 
 
-def check(tasks: Sequence[Task]) -> Checked:
-    """Read the data of all tasks as the notebook would, each source once, and check that the params fit them."""
+@dataclass(frozen=True)
+class _Records:
+    """How many rows there are of every kind of record, and what was noticed in them."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    noticed: list[str] = field(default_factory=list)
+
+
+def check(tasks: Sequence[Task], *, notices: bool = False) -> Checked:
+    """Read the data of all tasks as the notebook would, each source once, and check that the params fit them.
+
+    With `notices`, also what is odd in the records without being an error: a step completed but never begun.
+    """
     result = Checked()
     for params in dict.fromkeys(t.params for t in tasks):
         own = [t for t in tasks if t.params == params]
         latest = max(own, key=lambda t: t.study.quarter)
         shared = None if PLACEHOLDER in latest.study.responses else _read(latest)
+        records = _records(latest, notices)
         for task in own:
             # Where the source tells no quarter, its answers are of whichever quarter asks.
             alone = shared is None or (task is not latest and isinstance(shared, Responses) and _undated(shared) > 0)
             answers = _read(task) if alone else shared
             try:
-                result.found[task.name] = _ready(task, answers)
+                result.found[task.name] = _ready(task, answers, records)
             except SqmodelError as error:
                 result.failed[task.name] = error
             else:
+                if isinstance(records, _Records) and records.noticed:
+                    result.noticed[task.name] = records.noticed
                 if is_url(task.study.responses) and isinstance(answers, Responses):
                     result.answers[task.name] = digest_of_answers(answers, task.study.quarter)
     return result
@@ -127,14 +144,41 @@ def _read(task: Task) -> Responses | SqmodelError:
             return error
 
 
+def _records(task: Task, notices: bool) -> _Records | OperationsError:
+    """What the records hold that the params name; they are of all quarters."""
+    if not any(getattr(task.study, key) for key in RECORDS):
+        return _Records()
+    from sqmodel.reporting.records import open_sources
+
+    with contextlib.chdir(task.root):
+        try:
+            with open_sources(task.study) as sources:
+                return _Records(sources.counts(), sources.noticed() if notices else [])
+        except OperationsError as error:
+            return error
+
+
 def _undated(answers: Responses) -> int:
     """Answers whose source does not tell their quarter."""
     changes = answers.reading.changes
     return int(changes.loc[changes["kind"] == "quarter filled", "count"].sum())
 
 
-def _ready(task: Task, answers: Responses | SqmodelError | None) -> str:
-    """What the data hold for a task that can be run; raises for one that cannot."""
+def _ready(task: Task, answers: Responses | SqmodelError | None, records: _Records | OperationsError) -> str:
+    """What the data hold for a task that can be run; raises for one that cannot, with all that is wrong."""
+    try:
+        found = _answers(task, answers)
+    except InputError as error:
+        if isinstance(records, OperationsError):
+            raise gathered([error, records], task.name) from error
+        raise
+    if isinstance(records, OperationsError):
+        raise records
+    return ", ".join([found, *(f"{n:,} {key}" for key, n in records.counts.items())])
+
+
+def _answers(task: Task, answers: Responses | SqmodelError | None) -> str:
+    """What the answers hold for a task."""
     study = task.study
     if not isinstance(answers, Responses):
         raise answers or ParamsError(task.name, ["expected answers, found none"])

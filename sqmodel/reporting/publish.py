@@ -15,12 +15,12 @@ from nbconvert.exporters import Exporter
 from nbconvert.utils.exceptions import ConversionException
 from traitlets import default
 
+from sqmodel.definitions import Text
 from sqmodel.errors import Problem, SqmodelError
 from sqmodel.reporting.frame import Entry, render_page
 from sqmodel.reporting.frontpage import IndexEntry, index_page
 from sqmodel.reporting.prose import Prose, read_markdown, spans
 from sqmodel.reporting.sanitize import clean
-from sqmodel.survey.instrument import Text
 
 __all__ = ["RESULTS_MIME", "IndexEntry", "PublishError", "SqReportExporter", "index_page"]
 
@@ -211,7 +211,7 @@ def _page(content: _Content, companions: list[str]) -> str:
     shown = {name: Text(**texts[name]) for name in ("title", "kicker", "subtitle") if name in texts}
     own = next((p for p in parts if isinstance(p, Prose) and p.level == 1), None)
     title = shown.get("title") or (_plain(own) if own else Text(zh="报告", en="Report"))
-    parts = [p for p in parts if p is not own]
+    parts = _without_empty([p for p in parts if p is not own])
     lead = "" if any("<h1" in p for p in parts if isinstance(p, Markup)) else _heading_one(shown.get("title"), own)
     toc: list[Entry] = []
     body = lead + "".join(_sections(parts, toc))
@@ -236,6 +236,13 @@ def _stand_in(parts: list[Markup | Prose]) -> list[Markup | Prose]:
     if len(languages) != 1:
         return parts
     return [p.shared() if isinstance(p, Prose) else p for p in parts]
+
+
+def _without_empty(parts: list[Markup | Prose]) -> list[Markup | Prose]:
+    """The parts without the headings of sections that hold nothing: their cell had no data, and displayed none."""
+    opens = [isinstance(p, Prose) and 0 < p.level <= 2 for p in parts]
+    following = [*opens[1:], True][: len(parts)]
+    return [p for p, own, after in zip(parts, opens, following, strict=True) if not (own and after)]
 
 
 def _sections(parts: list[Markup | Prose], toc: list[Entry]) -> Iterator[str]:

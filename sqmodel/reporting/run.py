@@ -10,14 +10,15 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sqmodel.errors import RunError, SqmodelError, UnfinishedError
+from sqmodel.reporting import interrupts
 from sqmodel.reporting.atomic import put_folder, recover, write_file
 from sqmodel.reporting.failures import Failure, forget_failure, keep_failure, kept_failures, stamp_index
 from sqmodel.reporting.fonts import prepare
@@ -236,7 +237,7 @@ class _Press:
         pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="report")
         futures: dict[Future[Outcome], Task] = {pool.submit(self._one, task, maker): task for task in todo}
         try:
-            for future in as_completed(futures):
+            for future in _as_completed(futures):
                 task = futures[future]
                 found[task.name] = future.result()
                 self.report(task, "done" if found[task.name].published else "failed")
@@ -420,3 +421,12 @@ def _with_note(outcome: Outcome, note: str) -> Outcome:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _as_completed(futures: Iterable[Future[Outcome]]) -> Iterator[Future[Outcome]]:
+    """As they end; an interrupt that something swallowed before is obeyed here."""
+    left = set(futures)
+    while left:
+        interrupts.obey()
+        ended, left = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
+        yield from ended

@@ -18,6 +18,15 @@ responses: params/data/project_finance.csv   # CSV, Excel, Parquet or a database
 weighting: equal                    # equal, allocation, regression or given
 minimum_n: 10                       # smaller client groups are withheld
 seed: 1
+# Records of what was done for clients; each adds a section to the page. Their columns are told in the README.
+# events: params/data/events.csv            # steps of every case: also XES, Parquet or a database URL
+# complaints: params/data/complaints.csv
+# exposures: params/data/exposures.csv      # loans with their risk grade; and the warnings about them
+# alerts: params/data/alerts.csv
+# advisers: params/data/advisers.csv        # who handled which case
+# tests: params/data/tests.csv              # advisers' tests of knowledge, training and inspections
+# training: params/data/training.csv
+# inspections: params/data/inspections.csv
 """
 
 README = """\
@@ -28,7 +37,7 @@ README = """\
 3. `sqmodel run` publishes to `reports/`; open `reports/index.html`.
 """
 
-NOTEBOOKS = ("business_line.ipynb", "validation.ipynb", "tutorial.ipynb")
+NOTEBOOKS = ("business_line.ipynb", "validation.ipynb", "monitor.ipynb", "tutorial.ipynb")
 
 
 def new_project(directory: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sqmodel.definitions import Text
 from sqmodel.errors import InputError
 from sqmodel.reporting.atomic import write_file
 from sqmodel.reporting.failures import Failure
@@ -16,7 +17,6 @@ from sqmodel.reporting.payload import SCHEMA, check_results
 from sqmodel.reporting.publish import IndexEntry, index_page
 from sqmodel.reporting.restatements import Restatement, read_restatements
 from sqmodel.result import Estimate
-from sqmodel.survey.instrument import Text
 
 PAGE = "index.html"
 RESULTS = "results.json"

@@ -14,6 +14,10 @@ from sqmodel.errors import ParamsError
 
 PLACEHOLDER = "{quarter}"
 MOST_QUARTERS = 12
+RECORDS = ("events", "complaints", "exposures", "alerts", "tests", "training", "inspections", "advisers")
+"""Keys of params that name a source of what the lender did."""
+DEFINITIONS = ("instrument", "process", "standard")
+"""Keys of params that name a shipped definition, or a YAML file."""
 
 
 def is_url(source: str) -> bool:
@@ -67,24 +71,26 @@ def files_of(responses: str, quarter: str, root: Path | None = None) -> list[tup
 
 
 def input_files(params: Mapping[str, Any], root: Path) -> dict[str, Path] | None:
-    """All input files of a report by their names in the params; None where some of the answers are in a database.
+    """All input files of a report by their names in the params; None where some of the data are in a database.
 
     Relative paths are meant from `root`, the project's folder.
     """
     sources = files_of(str(params.get("responses", "")), str(params.get("quarter", "")), root)
+    sources += [("", str(params[key]), placed(str(params[key]), root)) for key in RECORDS if params.get(key)]
     if any(is_url(place) for _, _, place in sources):
         return None
     named = {given: Path(place) for _, given, place in sources}
-    own = str(params.get("instrument", ""))
-    for path in (str(params.get("columns") or ""), own if is_path(own) else ""):
+    own = [str(params.get(key) or "") for key in DEFINITIONS]
+    for path in (str(params.get("columns") or ""), *(d for d in own if is_path(d))):
         if path:
             named[path] = found_path(path, root)
     return named
 
 
 def params_in(folder: Path) -> list[Path]:
-    """All params files of a folder, by name."""
-    return sorted(p for p in folder.glob("*.y*ml") if not p.name.endswith((".columns.yaml", ".instrument.yaml")))
+    """All params files of a folder, by name; definitions (``standard.yaml``, ``own.standard.yaml``) are none."""
+    others = tuple(f".{kind}.{ending}" for kind in ("columns", *DEFINITIONS) for ending in ("yaml", "yml"))
+    return sorted(p for p in folder.glob("*.y*ml") if not f".{p.name}".endswith(others))
 
 
 def expand_quarters(texts: Iterable[str]) -> list[str]:

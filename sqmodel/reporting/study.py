@@ -25,6 +25,7 @@ from sqmodel.index.weighting import Weights, derive_weights
 from sqmodel.measurement.confirmatory import Confirmation, confirm
 from sqmodel.measurement.differences import GroupDifferences, assess_group_differences
 from sqmodel.measurement.measure import Measure, qualify
+from sqmodel.reporting.operations import Operations, assess_operations
 from sqmodel.reporting.params import Params, explain, plain, public_source, read_params, unknown
 from sqmodel.reporting.sources import found_path, is_url
 from sqmodel.survey.calibration import calibrate, rake
@@ -202,6 +203,10 @@ class Study(Params):
             accept=self.accept,
             **self.resampling,
         )
+
+    def assess_operations(self, measure: Measure, *, weights: Weights) -> Operations:
+        """What the lender did in the quarter, as far as the params name records of it."""
+        return assess_operations(self, measure, weights=weights)
 
     def assess_differences(self, responses: Responses, index: Index) -> tuple[GroupDifferences, ...]:
         """Welch tests by every group variable that shows at least two groups and whose groups may be compared.

@@ -23,6 +23,18 @@ SHEETS = {
     "exploration": ("suggestions", "eigenvalues", "loadings"),
     "reading": ("changes",),
 }
+OPERATIONS_SHEETS = {
+    "process": ("steps", "waits", "bottlenecks", "rework", "handovers", "documents", "variants", "channels",
+                "durations", "outcomes", "costs", "notes"),
+    "compliance": ("rules", "urgent", "risk"),
+    "complaints": ("timely", "times", "causes", "rates", "changes", "groups"),
+    "grades": ("discrimination", "calibration", "grades", "stability"),
+    "alerts": ("rules",),
+    "tests": ("sessions", "items"),
+    "training": ("courses",),
+    "inspections": ("checks",),
+    "drivers": ("effects", "doses", "paper", "worth"),
+}  # fmt: skip
 VALIDATION_SHEETS = {
     "reliability": ("coefficients", "intervals", "items", "answers"),
     "error": ("table",),
@@ -69,8 +81,11 @@ def workbook(results: dict[str, Any]) -> bytes:
     labels = _flat(results["labels"])
     _write(book, "ledger", decode(results["results"]["ledger"]), head, labels)
     sheets = VALIDATION_SHEETS if results["schema"] == VALIDATION_SCHEMA else SHEETS
-    for name, parts in sheets.items():
-        fields = results["results"][name]
+    found = results["results"]
+    named = [(name, parts, found[name]) for name, parts in sheets.items()]
+    operations = found.get("operations", {})
+    named += [(name, parts, operations[name]) for name, parts in OPERATIONS_SHEETS.items() if name in operations]
+    for name, parts, fields in named:
         for part in parts:
             if fields.get(part) is not None:
                 sheet = name if part in ("table", "changes", "candidates") else f"{name}_{part}"

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any
 
-from sqmodel.survey.instrument import Text
+from sqmodel.definitions import Text
 from sqmodel.yaml_text import read_yaml
 
 LANGUAGES = ("zh", "en")
@@ -108,8 +108,34 @@ def coefficient(value: Any, digits: int = 2) -> str:
     return shown.replace("0.", ".", 1) if abs(value) < 1 and shown.lstrip(MINUS).startswith("0.") else shown
 
 
+def known_as(kind: str, code: str) -> Text:
+    """A code of the data in words: the text ``KIND_CODE``, or the code as it is where there is none.
+
+    Examples
+    --------
+    >>> known_as("alert", "our_own_rule")["zh"]
+    'our own rule'
+    """
+    key = f"{kind}_{code}"
+    found = {g: texts(g).get(key, code.replace("_", " ")) for g in LANGUAGES}
+    return Text(**found)
+
+
 def interval(low: Any, high: Any, digits: int = 1, *, sign: bool = False) -> Text:
-    """Bounds of an interval; with signs they are joined by a word, as a dash would look like a minus."""
+    """Bounds of an interval; with signs they are joined by a word, as a dash would look like a minus.
+
+    Examples
+    --------
+    >>> interval(4, 5.25)["en"], interval(4, math.nan)["en"], interval(math.nan, math.nan)["en"]
+    ('4.0–5.2', '4.0 or more', 'no interval')
+    """
+    shown = signed if sign else number
+    if not math.isfinite(low) and not math.isfinite(high):
+        return Text(zh="无区间", en="no interval")
+    if not math.isfinite(high):
+        return Text(zh=f"不低于 {shown(low, digits)}", en=f"{shown(low, digits)} or more")
+    if not math.isfinite(low):
+        return Text(zh=f"不高于 {shown(high, digits)}", en=f"{shown(high, digits)} or less")
     if sign:
         first, last = signed(low, digits), signed(high, digits)
         return Text(zh=f"{first} 至 {last}", en=f"{first} to {last}")
@@ -118,6 +144,20 @@ def interval(low: Any, high: Any, digits: int = 1, *, sign: bool = False) -> Tex
             zh=f"{number(low, digits)} 至 {number(high, digits)}", en=f"{number(low, digits)} to {number(high, digits)}"
         )
     return plain(f"{number(low, digits)}–{number(high, digits)}")
+
+
+def coefficients(low: Any, high: Any) -> Text:
+    """Bounds of a coefficient below one.
+
+    Examples
+    --------
+    >>> coefficients(0.8, 0.95)["en"], coefficients(math.nan, math.nan)["zh"]
+    ('.80–.95', '无区间')
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return interval(math.nan, math.nan)
+    first, last = coefficient(low), coefficient(high)
+    return Text(zh=f"{first} 至 {last}", en=f"{first} to {last}") if low < 0 else plain(f"{first}–{last}")
 
 
 def quarter(code: str) -> Text:

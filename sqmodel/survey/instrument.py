@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections import Counter
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from sqmodel.definitions import Frozen, Text, load_definition
 from sqmodel.errors import InstrumentError
-from sqmodel.yaml_text import read_yaml
 
 Language = Literal["zh", "en"]
 Role = Literal["csat", "nps", "effort", "retention", "acsi"]
@@ -23,32 +20,7 @@ RESERVED = ("respondent", "quarter", "sample_weight", "duration", "case_id", "co
 """Columns of the answers that every instrument shares."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Text(_Frozen):
-    """A text in Chinese, English or both; where one is missing the other stands in."""
-
-    zh: str = ""
-    en: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _plain(cls, value: Any) -> Any:
-        return {"en": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _some(self) -> Text:
-        if not (self.zh or self.en):
-            raise ValueError("expected a text in zh or en, found neither")
-        return self
-
-    def __getitem__(self, language: str) -> str:
-        return (self.zh or self.en) if language == "zh" else (self.en or self.zh)
-
-
-class Scale(_Frozen):
+class Scale(Frozen):
     """A rating scale: whole numbers from `minimum` to `maximum`, and codes that mean "not applicable"."""
 
     minimum: int
@@ -71,7 +43,7 @@ class Scale(_Frozen):
         return self.maximum - self.minimum
 
 
-class Dimension(_Frozen):
+class Dimension(Frozen):
     """One dimension of service quality."""
 
     code: str
@@ -84,7 +56,7 @@ class Dimension(_Frozen):
         return self.short or self.title
 
 
-class Item(_Frozen):
+class Item(Frozen):
     """One rated statement. `label` names it in a chart; `action` says what to do when it is weak."""
 
     code: str
@@ -102,7 +74,7 @@ class Item(_Frozen):
         return self.label or self.text
 
 
-class Outcome(_Frozen):
+class Outcome(Frozen):
     """A question about the result of the service: satisfaction, recommendation, effort, loyalty."""
 
     code: str
@@ -111,7 +83,7 @@ class Outcome(_Frozen):
     scale: Scale
 
 
-class Group(_Frozen):
+class Group(Frozen):
     """A variable that divides the respondents; without `values` any label is allowed."""
 
     code: str
@@ -123,14 +95,14 @@ class Group(_Frozen):
         return self.values.get(value) or Text(zh=value, en=value)
 
 
-class Structure(_Frozen):
+class Structure(Frozen):
     """Another way to group the same items, such as SERVQUAL's five dimensions."""
 
     title: Text
     dimensions: tuple[Dimension, ...]
 
 
-class Allocation(_Frozen):
+class Allocation(Frozen):
     """A constant-sum question: points given to each dimension, in columns `prefix` + dimension code."""
 
     prefix: str = "imp_"
@@ -138,7 +110,7 @@ class Allocation(_Frozen):
     tolerance: float = 0.5
 
 
-class Instrument(_Frozen):
+class Instrument(Frozen):
     """A questionnaire, complete enough to check, score and print its answers.
 
     Columns of the answers have these names unless a column map says otherwise: each item's code; its expectation
@@ -280,57 +252,4 @@ def load_instrument(source: str | Path) -> Instrument:
     >>> load_instrument("lending_service").dimension_codes
     ['EXP', 'EFF', 'RSK', 'COM']
     """
-    try:
-        text = _locate(source).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InstrumentError(str(source), [f"expected YAML in UTF-8, found: {_one_line(error)}"]) from error
-    return _parse(str(source), text)
-
-
-@functools.lru_cache(maxsize=16)
-def _parse(source: str, text: str) -> Instrument:
-    """The instrument of a text; it is frozen, so that one copy serves all who ask again."""
-    try:
-        content = read_yaml(text)
-    except yaml.YAMLError as error:
-        raise InstrumentError(source, [f"expected YAML in UTF-8, found: {_one_line(error)}"]) from error
-    if not isinstance(content, dict):
-        raise InstrumentError(source, [f"expected a mapping at the top, found {type(content).__name__}"])
-    try:
-        return Instrument.model_validate(content)
-    except ValidationError as error:
-        raise InstrumentError(source, _explain(error), "correct the instrument file") from None
-
-
-def _locate(source: str | Path) -> Path:
-    path = Path(source)
-    if path.suffix in (".yaml", ".yml") or path.exists():
-        if not path.is_file():
-            raise InstrumentError(str(source), ["expected a file, found nothing at this path"])
-        return path
-    shipped = Path(str(files("sqmodel"))) / "instruments"
-    candidate = shipped / f"{source}.yaml"
-    if not candidate.is_file():
-        names = ", ".join(sorted(p.stem for p in shipped.glob("*.yaml")))
-        raise InstrumentError(str(source), [f"expected a path or one of the shipped instruments: {names}"])
-    return candidate
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _explain(error: ValidationError) -> list[str]:
-    """pydantic's findings in the house's words: place, expectation, finding."""
-    problems: list[str] = []
-    for found in error.errors():
-        place = ".".join(str(p) for p in found["loc"])
-        message = found["msg"].removeprefix("Value error, ")
-        if found["type"] == "extra_forbidden":
-            message = "unknown key"
-        elif found["type"] == "missing":
-            message = "missing key"
-        elif found["type"] != "value_error":
-            message = f"{message}, found {found['input']!r}"
-        problems += [f"{place}: {line}" if place else line for line in message.split("\n")]
-    return problems
+    return load_definition(source, Instrument, folder="instruments", kind="instrument", error=InstrumentError)

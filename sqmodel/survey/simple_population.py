@@ -9,9 +9,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from sqmodel.definitions import Text
 from sqmodel.errors import InputError
 from sqmodel.numerics.correlation import discretised_moments
-from sqmodel.survey.instrument import Dimension, Instrument, Item, Scale, Text
+from sqmodel.survey.instrument import Dimension, Instrument, Item, Scale
 from sqmodel.survey.responses import Responses
 from sqmodel.survey.truth import FloatArray, IntArray, cronbach, discretise
 

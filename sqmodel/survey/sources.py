@@ -62,8 +62,9 @@ def read_table(
     *,
     query: str | None = None,
     table: str | None = None,
+    what: str = "answers",
 ) -> Table:
-    """Read a source as text, so that no library guesses what a cell means.
+    """Read a source as text, so that no library guesses what a cell means; `what` it holds is said in messages.
 
     Raises
     ------
@@ -73,7 +74,7 @@ def read_table(
     if isinstance(source, pd.DataFrame):
         return _from_frame("data frame", "data frame", source)
     if "://" in str(source):
-        return _read_database(str(source), query, table)
+        return _read_database(str(source), query, table, what)
     path = Path(source)
     if query is not None or table is not None:
         raise ResponsesError(str(path), ["expected a database URL with `query` or `table`, found a file"])
@@ -81,19 +82,19 @@ def read_table(
         raise ResponsesError(str(path), ["expected a file, found nothing at this path"], "check the path")
     suffix = path.suffix.lower()
     if suffix in TEXTS:
-        return _read_text(path, column_map)
+        return _read_text(path, column_map, what)
     if suffix in WORKBOOKS:
-        return _read_workbook(path, column_map)
+        return _read_workbook(path, column_map, what)
     if suffix in (".parquet", ".pq"):
         return _read_parquet(path)
     known = ", ".join([*TEXTS, *WORKBOOKS, ".parquet"])
     raise ResponsesError(str(path), [f"expected a file ending in {known}, found {suffix or 'no ending'!r}"])
 
 
-def _read_text(path: Path, column_map: ColumnMap) -> Table:
+def _read_text(path: Path, column_map: ColumnMap, what: str) -> Table:
     text, encoding = decode(path.read_bytes(), str(path), column_map.encoding)
     if not text.strip():
-        raise ResponsesError(str(path), ["expected a table of answers, found an empty file"])
+        raise ResponsesError(str(path), [f"expected a table of {what}, found an empty file"])
     separator = "\t" if path.suffix.lower() == ".tsv" else _separator(text)
     # pandas takes the width of the first line for all; a person sees surplus cells as a fault in the file.
     try:
@@ -111,7 +112,7 @@ def _read_text(path: Path, column_map: ColumnMap) -> Table:
         if found:
             problem = f"expected {found[1]} cells in every row as in the header, found {found[3]} in row {found[2]}"
         raise ResponsesError(str(path), [problem], "put cells that hold the separator in quotes") from None
-    return _with_headers(str(path), path.name, grid.fillna(""), column_map, encoding)
+    return _with_headers(str(path), path.name, grid.fillna(""), column_map, encoding, what)
 
 
 def _separator(text: str) -> str:
@@ -120,7 +121,7 @@ def _separator(text: str) -> str:
     return max((",", ";", "\t"), key=header.count)
 
 
-def _read_workbook(path: Path, column_map: ColumnMap) -> Table:
+def _read_workbook(path: Path, column_map: ColumnMap, what: str) -> Table:
     try:
         with pd.ExcelFile(path, engine="calamine") as book:
             sheets = [str(s) for s in book.sheet_names]
@@ -132,14 +133,14 @@ def _read_workbook(path: Path, column_map: ColumnMap) -> Table:
         found = f"expected a workbook without password, found a file that cannot be opened ({error})"
         raise ResponsesError(str(path), [found], "save it again from the spreadsheet program") from error
     short = path.name if len(sheets) == 1 else f"{path.name}, sheet {sheet}"
-    return _with_headers(str(path), short, as_text(grid), column_map, "")
+    return _with_headers(str(path), short, as_text(grid), column_map, "", what)
 
 
-def _with_headers(name: str, short: str, grid: pd.DataFrame, column_map: ColumnMap, encoding: str) -> Table:
+def _with_headers(name: str, short: str, grid: pd.DataFrame, column_map: ColumnMap, encoding: str, what: str) -> Table:
     """Split the header rows from the records; Qualtrics writes names, question texts and import ids."""
     rows = column_map.platform.header_rows
     if grid.empty:
-        raise ResponsesError(name, ["expected a table of answers, found an empty sheet"])
+        raise ResponsesError(name, [f"expected a table of {what}, found an empty sheet"])
     if rows > 1 and not (len(grid) >= rows and grid.iloc[rows - 1].str.contains("ImportId").any()):
         found = f"expected {rows} header rows, the last with ImportId, found none in row {rows}"
         raise ResponsesError(name, [found], "export from Qualtrics again, or choose another format in the column map")
@@ -168,7 +169,7 @@ def _from_frame(name: str, short: str, frame: pd.DataFrame) -> Table:
     return Table(name=name, short=short, headers=headers, texts=[], frame=as_text(frame), first=1, unit="record")
 
 
-def _read_database(source: str, query: str | None, table: str | None) -> Table:
+def _read_database(source: str, query: str | None, table: str | None, what: str) -> Table:
     try:
         url = sa.make_url(source)
     except (sa.exc.ArgumentError, ValueError):
@@ -183,10 +184,11 @@ def _read_database(source: str, query: str | None, table: str | None) -> Table:
         # SQLite would create it.
         raise ResponsesError(name, ["expected a database file, found nothing at this path"], "check the path")
     try:
-        frame = _fetch(url, query or sa.select(sa.text("*")).select_from(_table_clause(str(table))))
+        frame = _fetch(url, query or sa.select(sa.text("*")).select_from(table_clause(str(table))))
     except (sa.exc.SQLAlchemyError, ModuleNotFoundError) as error:
-        found = _without_secrets(" ".join(str(getattr(error, "orig", None) or error).split()), url, query or "")
-        raise ResponsesError(name, [f"expected answers from the database, found: {found}"]) from None
+        found = without_secrets(" ".join(str(getattr(error, "orig", None) or error).split()), url, query or "")
+        problem = f"expected {what} from the database, found: {found}"
+        raise ResponsesError(name, [problem], "check the address, the account and the query") from None
     short = f"{url.get_backend_name()} database {Path(url.database or '').name}"
     return _from_frame(name, short, frame)
 
@@ -205,12 +207,13 @@ def _fetch(url: sa.URL, statement: str | sa.Select[Any]) -> pd.DataFrame:
         engine.dispose()
 
 
-def _table_clause(name: str) -> sa.TableClause:
+def table_clause(name: str) -> sa.TableClause:
+    """A table of a database by its name, which may have a schema before it."""
     schema, _, table = name.rpartition(".")
     return sa.table(table, schema=schema or None)
 
 
-def _without_secrets(message: str, url: sa.URL, query: str) -> str:
+def without_secrets(message: str, url: sa.URL, query: str) -> str:
     """The message without the URL's password and the query's literals, wherever the driver repeats them."""
     hidden = [url.password, *(v for k, v in url.query.items() if "pass" in k.lower())]
     for secret in hidden:

@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from sqmodel.definitions import Text
 from sqmodel.index.columns import Columns
 from sqmodel.index.scoring import build_index
 from sqmodel.measurement.measure import qualify
-from sqmodel.survey.instrument import Group, Text
+from sqmodel.survey.instrument import Group
 from sqmodel.survey.responses import Responses
 from sqmodel.survey.simple_population import simple_population
 from tests.benchmarks.coverage import DIMENSIONS, ITEMS, LOADINGS, SKEWED, SYMMETRIC

@@ -1,8 +1,9 @@
 """Twelve reports: ``sqmodel run`` against papermill and nbconvert one after another, in the same run on two cores.
 
-``python -m tests.benchmarks.publishing``. Both execute the project's own notebook on twelve lines' data and must
-publish the same bytes. What is not the cells' own computing is wall time less the cells' processor time over two cores;
-that time is taken inside every kernel by the same hook. A third run finds everything unchanged.
+``python -m tests.benchmarks.publishing [--records]``; with ``--records`` reports also tell what the lender did. Both
+execute the project's own notebook on twelve lines' data and must publish the same bytes. What is not the cells' own
+computing is wall time less the cells' processor time over two cores; that time is taken inside every kernel by the same
+hook. A third run finds everything unchanged.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 import yaml
 
 from sqmodel.reporting.kernels.manager import ONE_THREAD
+from sqmodel.reporting.sources import RECORDS
 
 ROOT = Path(__file__).parents[2]
 LINES = 12
@@ -55,20 +57,22 @@ for params in sorted(project.glob("params/*.yaml")):
 """
 
 
-def make_project(folder: Path) -> None:
-    """Twelve lines on the demonstration data of two."""
+def make_project(folder: Path, records: bool) -> None:
+    """Twelve lines on the demonstration data of two; with `records`, on what the lender did as well."""
     (folder / "params" / "data").mkdir(parents=True)
     (folder / "notebooks").mkdir()
     shutil.copyfile(ROOT / "notebooks" / "business_line.ipynb", folder / "notebooks" / "business_line.ipynb")
     subprocess.run([sys.executable, "-m", "sqmodel", "demo", str(folder / "demo")], check=True, capture_output=True)
-    sources = sorted((folder / "demo").glob("*.csv"))
+    sources = sorted(p for p in (folder / "demo").glob("*.csv") if "." not in p.stem)
     for i in range(LINES):
-        name = f"line_{i + 1:02d}"
-        shutil.copyfile(sources[i % len(sources)], folder / "params" / "data" / f"{name}.csv")
+        name, source = f"line_{i + 1:02d}", sources[i % len(sources)]
+        shutil.copyfile(source, folder / "params" / "data" / f"{name}.csv")
         content = {
             "business_line": name, "quarter": QUARTER, "instrument": "lending_service", "simulated": True,
             "responses": f"params/data/{name}.csv", "weighting": "allocation", "seed": 20260930,
         }  # fmt: skip
+        if records:
+            content |= {key: f"demo/{source.stem}.{key}.csv" for key in RECORDS}
         (folder / "params" / f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
@@ -92,7 +96,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch_:
         scratch = Path(scratch_)
         project, ours, theirs = scratch / "project", scratch / "ours", scratch / "theirs"
-        make_project(project)
+        make_project(project, "--records" in sys.argv[1:])
         run = [sys.executable, "-m", "sqmodel", "run", "--reports", str(ours)]
         peer = [sys.executable, "-c", BASELINE, str(project), str(theirs)]
         wall, cells = timed(run, project, scratch, "sqmodel")

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sqmodel.definitions import Text
 from sqmodel.index.scoring import build_index
 from sqmodel.measurement.comparability import Comparability, assess_comparability
 from sqmodel.measurement.measure import qualify
-from sqmodel.survey.instrument import Group, Text
+from sqmodel.survey.instrument import Group
 from sqmodel.survey.responses import Responses
 from sqmodel.survey.simple_population import simple_population
 

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sqmodel.definitions import Text
 from sqmodel.errors import ComputationError, ConvergenceWarning, InputError
 from sqmodel.measurement import item_bias
 from sqmodel.measurement.item_bias import adjusted
 from sqmodel.measurement.items import ItemScreening, screen_items
 from sqmodel.numerics.irt import curves, graded
-from sqmodel.survey.instrument import Group, Text
+from sqmodel.survey.instrument import Group
 from sqmodel.survey.responses import Responses
 from sqmodel.survey.simple_population import simple_population
 from tests import oracles

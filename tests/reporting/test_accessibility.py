@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from sqmodel.definitions import Text
 from sqmodel.reporting.charts.distribution import INKS
 from sqmodel.reporting.frame import render_page
 from sqmodel.reporting.frontpage import IndexEntry
 from sqmodel.reporting.gate import Expected, check_page
 from sqmodel.reporting.publish import SqReportExporter, index_page
-from sqmodel.survey.instrument import Text
 from sqmodel.survey.simulate import demo_study
 from tests.reporting import gallery as g
 from tests.reporting.cells import DATA, ROOT, desk_answers, executed

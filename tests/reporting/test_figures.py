@@ -8,12 +8,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from sqmodel.definitions import Text
 from sqmodel.reporting import charts
 from sqmodel.reporting.blocks import Cell, table
 from sqmodel.reporting.charts.layout import scale
 from sqmodel.reporting.charts.writer import el, text_width, wrap
 from sqmodel.reporting.sanitize import clean
-from sqmodel.survey.instrument import Text
 from tests.reporting import gallery as g
 
 FIGURES = {f.name: f for f in g.all_figures()}
@@ -179,7 +179,7 @@ def test_distribution_prints_shares_that_fit_and_names_the_ends() -> None:
 def test_bars_fill_the_width() -> None:
     wide = drawings(FIGURES["answers"])[0]
     steps = "".join(p.get("d", "") for p in wide.iter("path") if (p.get("class") or "").startswith("k"))
-    widths = [float(w) for w in re.findall(r"h([\d.]+)v", steps)]
+    widths = [float(w) for w in re.findall(r"h([\d.]+)", steps)]
     assert len(widths) == 10
     assert sum(widths[0::2]) == pytest.approx(sum(widths[1::2]), abs=0.6)
 

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sqmodel.definitions import Text
 from sqmodel.errors import UnfitMeasureError
 from sqmodel.reporting.page import Page
 from sqmodel.reporting.performance import _below, _prediction
 from sqmodel.reporting.publish import SqReportExporter
 from sqmodel.reporting.tables import companions
-from sqmodel.survey.instrument import Text
 from tests.oracles import reference, shared
 from tests.reporting.cells import DATA, desk_answers, executed, permuted, run_page
 

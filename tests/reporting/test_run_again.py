@@ -12,9 +12,11 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from sqmodel.cli.tools import Terminated
+from sqmodel.reporting import interrupts
 from sqmodel.reporting.kernels.launchers import Launcher
 from tests.reporting.cells import desk_answers
-from tests.reporting.projects import QUARTERS, call, own_process, published, write_notebook, write_params
+from tests.reporting.projects import QUARTERS, call, left_behind, own_process, published, write_notebook, write_params
 
 pytestmark = pytest.mark.xdist_group("publisher")
 CHEAP = ("run", "--notebook", "cheap.ipynb")
@@ -117,13 +119,30 @@ def test_a_damaged_copy_on_a_share_is_put_right(warm: Launcher, released: Path) 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupts_have_their_status_in_every_command(released: Path, number: int, status: int) -> None:
+    begun = released / "begun"
+    cell = f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(120)"
+    slow = write_notebook(released / "notebooks" / "business_line.ipynb", cell)
     for command in (("run", "--force"), ("verify", "reports", "--rerun"), ("preview", "params/desk.yaml")):
         process = own_process(*command, folder=released)
-        time.sleep(2.5)
+        until = time.monotonic() + 60
+        while not begun.exists() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        assert begun.exists(), (command, slow)
+        begun.unlink()
         os.kill(process.pid, number)
         _, said = process.communicate(timeout=60)
         assert process.returncode == status, (command, said)
         assert "Traceback" not in said
+        assert left_behind(released) == [], command
+
+
+def test_an_interrupt_that_something_swallowed_is_obeyed_later() -> None:
+    interrupts.forget()
+    interrupts.obey()
+    interrupts.ask(Terminated)
+    with pytest.raises(Terminated):
+        interrupts.obey()
+    interrupts.obey()
 
 
 def store(project: Path, quarters: tuple[str, ...] = QUARTERS, drop: int = 0) -> None:
@@ -184,4 +203,4 @@ def test_a_module_beside_the_params_is_part_of_the_key(warm: Launcher, project: 
     (project / "house.py").write_text("TITLE = 2\n", encoding="utf-8")
     assert call(*CHEAP).stdout.splitlines()[-2] == "1 of 1 published"
     page = (project / "reports" / "2026Q3" / "desk" / "index.html").read_text(encoding="utf-8")
-    assert '<pre tabindex="0">2</pre>' in page
+    assert "<pre tabindex=0>2</pre>" in page

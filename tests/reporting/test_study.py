@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from sqmodel.definitions import Text
 from sqmodel.errors import InputError, ParamsError, ResponsesError
 from sqmodel.index.scoring import build_index
 from sqmodel.measurement.comparability import EFFECTS, VARIABLES, Comparability
@@ -22,7 +23,7 @@ from sqmodel.reporting.payload import payload
 from sqmodel.reporting.plan import check, make_plan
 from sqmodel.reporting.sources import expand_quarters, project_root
 from sqmodel.reporting.study import Study, load_study
-from sqmodel.survey.instrument import Group, Text
+from sqmodel.survey.instrument import Group
 from sqmodel.survey.responses import Responses
 from sqmodel.survey.screening import screen
 from tests.measurement.test_comparability import survey

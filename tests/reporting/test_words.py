@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from sqmodel.definitions import Text
 from sqmodel.reporting.evidence import KINDS, METHODS
 from sqmodel.reporting.words import say, span, texts
-from sqmodel.survey.instrument import Text
 from tests.reporting.cells import ROOT
 
 CHINESE = re.compile(r"[\u3400-\u9fff，。；：、（）“”]")
 QUOTES = str.maketrans("", "", "“”")
-SYMBOLS = {"col_n", "col_alpha", "col_omega", "lists", "reason", "gaps_prediction_other"}
+SYMBOLS = {"col_n", "col_alpha", "col_omega", "lists", "reason", "gaps_prediction_other", "drivers_row"}
 """Texts that are signs, or nothing but what is filled in."""
 
 
@@ -71,6 +71,10 @@ def test_every_key_is_used_and_every_key_that_is_said_exists() -> None:
                 own = {k for k in known if re.fullmatch(pattern(call.args[0]), k)}
                 assert own, f"no text for {ast.unparse(call)}"
                 used |= own
+        for call in called(tree, "known_as"):
+            own = {k for k in known if k.startswith(f"{ast.literal_eval(call.args[0])}_")}
+            assert own, f"no text for {ast.unparse(call)}"
+            used |= own
     assert said - known == set()
     assert known - used == set()
 

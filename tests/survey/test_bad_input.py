@@ -333,11 +333,13 @@ def test_databases() -> None:
         "sqlite:///a.db: 1 problem\n  - expected either `query` or `table`, found neither"
     )
     assert message("sqlite:///a.db", query="SELECT * FROM answers") == (
-        "sqlite:///a.db: 1 problem\n  - expected answers from the database, found: no such table: answers"
+        "sqlite:///a.db: 1 problem\n  - expected answers from the database, found: no such table: answers\n"
+        "  What to do: check the address, the account and the query"
     )
     assert message("oracle9://a:b@host/x", query="SELECT 1") == (
         "oracle9://a:***@host/x: 1 problem\n"
-        "  - expected answers from the database, found: Can't load plugin: sqlalchemy.dialects:oracle9"
+        "  - expected answers from the database, found: Can't load plugin: sqlalchemy.dialects:oracle9\n"
+        "  What to do: check the address, the account and the query"
     )
 
 

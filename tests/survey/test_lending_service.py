@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sqmodel.survey.instrument import Instrument, Item, Text, load_instrument
+from sqmodel.definitions import Text
+from sqmodel.survey.instrument import Instrument, Item, load_instrument
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 INSTRUMENT = load_instrument("lending_service")

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
+from sqmodel.definitions import Text
 from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
 from sqmodel.reporting.charts.layout import Key, Rows, RowText, explain, lay_rows
 from sqmodel.reporting.charts.rows import TOO_FEW, labels_of
 from sqmodel.reporting.charts.writer import Texts, el, group, number, text_width
-from sqmodel.survey.instrument import Text
 
 LONG_SCALE = 7
 BAR = 22.0
@@ -100,14 +100,15 @@ def _bars(rows: Sequence[DistributionRow], steps: int, laid: Rows, variant: Vari
             # A pixel of paper between neighbours keeps them apart in print as well.
             if width > 0.1:
                 side = number(max(width - 0.8, 0.4))
-                bars[j].append(f"M{number(x)},{number(y - BAR / 2)}h{side}v{number(BAR)}H{number(x)}")
+                bars[j].append(f"M{number(x)},{number(y)}h{side}")
             if width > text_width(shown, variant.small) + 5:
                 labels[INKS[shade(j, steps)]].add(shown, round(x + width / 2), y)
             x += width
+    # Thick lines, not rectangles: half the bytes.
     drawn = (el("path", d="".join(d), class_=f"k{shade(j, steps)}") for j, d in enumerate(bars) if d)
     inked = (group(texts.markup(), class_=ink) for ink, texts in labels.items())
     place = {"transform": "translate(0,4.4)", "text_anchor": "middle", "font_size": variant.small}
-    return Markup("").join(drawn) + group(*inked, **place)
+    return group(*drawn, fill="none", stroke_width=BAR) + group(*inked, **place)
 
 
 def _ramp_keys(categories: Sequence[str], ends: tuple[Text, Text]) -> list[Key]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
+from sqmodel.definitions import Text
 from sqmodel.reporting.blocks import CODES, Cell, both, details, table
 from sqmodel.reporting.charts.writer import el
 from sqmodel.reporting.words import number, plain
-from sqmodel.survey.instrument import Text
 
 COLUMNS = {
     "label": Text(zh="项目", en="Item"),
@@ -87,6 +87,8 @@ class Figure:
         The numbers behind it, unrounded.
     digits : int
         Decimals of the numbers shown.
+    numbers : bool
+        Whether the numbers stand below it, a click away; a page that has them in another table needs them once.
     """
 
     name: str
@@ -95,13 +97,14 @@ class Figure:
     caption: Text
     data: pd.DataFrame
     digits: int = 1
+    numbers: bool = True
 
     def __repr__(self) -> str:
         return f"<Figure {self.name}: {self.alt['en']}>"
 
     def _repr_html_(self) -> str:
         caption = f"<figcaption>{both(self.caption)}</figcaption>"
-        numbers = details(SHOW, data_table(self.data, self.digits))
+        numbers = details(SHOW, data_table(self.data, self.digits)) if self.numbers else ""
         return f"{self.html.removesuffix('</figure>')}{caption}{numbers}</figure>"
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from sqmodel.definitions import Text
 from sqmodel.reporting.charts.figure import Variant
 from sqmodel.reporting.charts.writer import Texts, el, group, number, text_width, wrap
-from sqmodel.survey.instrument import Text
 
 LABELS_MOST = 220.0
 LANGUAGES = ("zh", "en")

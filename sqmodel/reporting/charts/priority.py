@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
+from sqmodel.definitions import Text
 from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
 from sqmodel.reporting.charts.layout import Key, Scale, dot, explain, scale
 from sqmodel.reporting.charts.rows import columns_of, counts_of, labels_of, level_words, missing
 from sqmodel.reporting.charts.writer import Texts, el, group, number, path, text_width, wrap
 from sqmodel.result import Estimate
-from sqmodel.survey.instrument import Text
 
 IMPORTANCE = Text(zh="重要性 →", en="Importance →")
 PERFORMANCE = Text(zh="↑ 表现", en="↑ Performance")

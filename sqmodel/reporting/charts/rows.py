@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from sqmodel.definitions import Text
 from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
 from sqmodel.reporting.charts.layout import (
     Key,
@@ -25,7 +26,6 @@ from sqmodel.reporting.charts.layout import (
 )
 from sqmodel.reporting.words import interval, number, percent, signed
 from sqmodel.result import Estimate
-from sqmodel.survey.instrument import Text
 
 TOO_FEW = Text(zh="样本不足", en="too few answers")
 NOW = Text(zh="本季", en="this quarter")
@@ -95,6 +95,7 @@ def interval_chart(
     caption: Text,
     unit: str = "",
     digits: int = 1,
+    now: Text = NOW,
 ) -> Figure:
     """Estimates with intervals, a row each; last quarter hollow, the expected range a pale band.
 
@@ -110,6 +111,8 @@ def interval_chart(
         Follows every value and tick, such as ``%``.
     digits : int
         Decimals of the values.
+    now : Text
+        What a dot is.
 
     Returns
     -------
@@ -139,7 +142,7 @@ def interval_chart(
         marks = Marks()
         for row, y in pairs:
             _mark_interval(marks, row, y, where)
-        line, height = explain(_interval_keys(shown, estimates), variant, bottom)
+        line, height = explain(_interval_keys(shown, estimates, now), variant, bottom)
         return Drawing(grid + marks.markup() + laid.values, laid.words + line, height)
 
     return assemble(name, draw, alt=alt, caption=caption, data=data, digits=digits)
@@ -174,9 +177,9 @@ def _mark_interval(marks: Marks, row: Row, y: float, where: Scale) -> None:
     marks.dot(where(row.estimate.value), y, tone)
 
 
-def _interval_keys(rows: Sequence[Row], estimates: Sequence[Estimate | None]) -> list[Key]:
+def _interval_keys(rows: Sequence[Row], estimates: Sequence[Estimate | None], now: Text) -> list[Key]:
     keys = [
-        Key(lambda x, y: dot(x + 9, y), NOW),
+        Key(lambda x, y: dot(x + 9, y), now),
         Key(lambda x, y: whisker(x + 1, x + 17, y), level_words(estimates)),
     ]
     if any(r.previous is not None for r in rows):

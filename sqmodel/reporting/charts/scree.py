@@ -17,10 +17,10 @@ from xml.etree import ElementTree
 import pandas as pd
 from markupsafe import Markup
 
+from sqmodel.definitions import Text
 from sqmodel.errors import ComputationError
 from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
 from sqmodel.reporting.charts.writer import Texts, number
-from sqmodel.survey.instrument import Text
 
 SERIES = {
     "observed": Text(zh="实际数据", en="Observed"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from markupsafe import Markup
 
+from sqmodel.definitions import Text
 from sqmodel.reporting.blocks import CODES
 from sqmodel.reporting.charts.figure import Drawing, Figure, Variant, assemble
 from sqmodel.reporting.charts.layout import Key, Scale, explain, scale, whisker
@@ -17,7 +18,6 @@ from sqmodel.reporting.charts.writer import el, group, number, path, text_lines,
 from sqmodel.reporting.words import interval
 from sqmodel.reporting.words import number as words_number
 from sqmodel.result import Estimate
-from sqmodel.survey.instrument import Text
 
 TOP, LINE = 18.0, 19.0
 

@@ -7,6 +7,7 @@ ahead of time where there is no fork. It serves one report and ends.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import random
 import signal
@@ -47,6 +48,8 @@ LIBRARIES = (
     "sqmodel.reporting.validation",
     "sqmodel.reporting.charts.scree",
 )
+OPTIONAL = ("duckdb", "statsmodels.duration.survfunc", "statsmodels.duration.hazard_regression", "chinese_calendar")
+"""Libraries that an extra brings."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,9 @@ def load_libraries() -> None:
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     for name in LIBRARIES:
         importlib.import_module(name)
+    for name in OPTIONAL:
+        if importlib.util.find_spec(name.partition(".")[0]):
+            importlib.import_module(name)
     from sqmodel.reporting.words import LANGUAGES, texts
 
     for language in LANGUAGES:
