@@ -69,11 +69,11 @@ def test_a_failure_is_forgotten_once_the_data_are_good_again(warm: Launcher, rel
 
 def test_a_time_limit_makes_a_page_stale_and_a_dossier_does_not_mend_it(warm: Launcher, released: Path) -> None:
     before = published(released / "reports")
-    slow = str(write_notebook(released / "slow.ipynb", "import time\ntime.sleep(60)"))
-    result = call("run", "-q", "2026Q3", "--notebook", slow, "--timeout", "2")
+    slow = str(write_notebook(released / "slow.ipynb", "import time\ntime.sleep(300)"))
+    result = call("run", "-q", "2026Q3", "--notebook", slow, "--timeout", "15")
     assert result.exit_code == 1
     assert result.stderr == (
-        "2026Q3/desk failed at execute: expected the report within 2 s (--timeout), "
+        "2026Q3/desk failed at execute: expected the report within 15 s (--timeout), "
         "found cell 3 ('import time') still running\n"
     )
     assert STALE in index(released)
