@@ -54,10 +54,13 @@ def insert(path: Path, rows: Iterable[Row], now: float) -> None:
 
 
 def history(n: int = 40, *, before: float = -500.0) -> list[Row]:
-    """Reviews that took 0.3, 0.6 … hours and are over, each a day of its own."""
+    """Reviews that took 0.3, 0.6 … hours and are over, a day and an hour apart.
+
+    They begin at all hours of the day: whole days between their events then depend little on when a test runs.
+    """
     rows: list[Row] = []
     for k in range(n):
-        case, at = f"past-{k}", before - 24 * k
+        case, at = f"past-{k}", before - 25 * k
         rows += [
             (case, "application", "complete", at, "no"), (case, "review", "schedule", at, ""),
             (case, "review", "complete", at + 0.3 * (k + 1), ""), (case, "granted", "complete", at + 13, ""),
