@@ -15,14 +15,15 @@ from sqmodel.index.tree import IndexTree
 from sqmodel.numerics.aggregation import Aggregation, aggregate
 from sqmodel.numerics.indicators import (
     KURTOSIS,
+    SCALES,
     SKEWNESS,
+    Middle,
     Normalisation,
+    fill_missing,
     kurtosis,
-    lopsided,
     normalise,
-    shifted_log,
     skewness,
-    winsorise,
+    treat,
 )
 from sqmodel.result import Result
 
@@ -46,8 +47,9 @@ class Arrangement:
     winsorised : int
         Steps of winsorising at the most.
     normalise : {"min_max", "z_score", "rank", "goalposts", "distance"}
-    scale : tuple of float
-        Ends of the scale of `min_max` and `goalposts`.
+    scale : tuple of float, optional
+        Ends of the scale of `min_max` and `goalposts`, 0 and 100 by default; mean and standard deviation of
+        `z_score`, 0 and 1 by default.
     aggregate : str or sequence of str
         ``arithmetic``, ``geometric``, ``harmonic`` or ``copeland``; one a level, from the bottom, or one for all.
     """
@@ -57,7 +59,7 @@ class Arrangement:
     treat: bool = True
     winsorised: int = 5
     normalise: Normalisation = "min_max"
-    scale: tuple[float, float] = (0.0, 100.0)
+    scale: tuple[float, float] | None = None
     aggregate: Aggregation | Sequence[Aggregation] = "arithmetic"
 
     def methods(self, levels: int) -> tuple[Aggregation, ...]:
@@ -180,7 +182,7 @@ def build_composite(
         settings={
             "impute": how.impute, "groups": groups, "present": how.present, "treat": how.treat,
             "winsorised": how.winsorised, "skewness": SKEWNESS, "kurtosis": KURTOSIS, "normalise": how.normalise,
-            "scale": list(how.scale), "aggregate": list(how.methods(len(tree.levels))),
+            "scale": [*(how.scale or SCALES.get(how.normalise) or ())], "aggregate": list(how.methods(len(tree.levels))),
         },
     )  # fmt: skip
 
@@ -199,8 +201,7 @@ def _check_arrangement(tree: IndexTree, how: Arrangement, groups: str) -> None:
     if how.impute.startswith("group") != bool(groups):
         problems.append(f"groups: expected {'a column' if not groups else 'none'} for impute {how.impute!r}, "
                         f"found {groups or 'none'!r}")  # fmt: skip
-    if how.scale[0] >= how.scale[1]:
-        problems.append(f"scale: expected a lower end below the upper one, found {how.scale}")
+    problems += scale_problems(how.normalise, how.scale)
     if not 0 <= how.present <= 1:
         problems.append(f"present: expected a share from 0 to 1, found {how.present}")
     if how.winsorised < 0:
@@ -209,6 +210,15 @@ def _check_arrangement(tree: IndexTree, how: Arrangement, groups: str) -> None:
         problems += [f"{c}: expected goalposts, found none" for c in tree.indicators if not tree.node(c).goalposts]
     if problems:
         raise CompositeError(tree.name, problems, REMEDY)
+
+
+def scale_problems(method: str, scale: tuple[float, float] | None) -> list[str]:
+    """What keeps a normalisation from having a scale."""
+    if scale is None:
+        return []
+    if method == "z_score":
+        return [] if scale[1] > 0 else [f"scale: expected a standard deviation above 0, found {scale[1]}"]
+    return [] if scale[0] < scale[1] else [f"scale: expected a lower end below the upper one, found {scale}"]
 
 
 def _numbers(data: pd.DataFrame, tree: IndexTree, groups: str) -> pd.DataFrame:
@@ -266,14 +276,8 @@ def _imputed(
     missing = frame.isna()
     if how.impute == "none" or not missing.any(axis=None):
         return frame, pd.DataFrame({"unit": [], "indicator": [], "value": []}).astype({"value": float})
-    middle = how.impute.removeprefix("group_")
-    if groups:
-        own = data.loc[frame.index, groups]
-        grouped = frame.groupby(own, dropna=False)
-        fill = grouped.transform("mean") if middle == "mean" else grouped.transform("median")
-    else:
-        fill = pd.DataFrame(np.broadcast_to(frame.agg(middle), frame.shape), frame.index, frame.columns)
-    filled = frame.fillna(fill)
+    middle, codes = imputation(how.impute, data.loc[frame.index, groups] if groups else None)
+    filled = pd.DataFrame(fill_missing(frame.to_numpy(), middle, codes), frame.index, frame.columns)
     where = "its group" if groups else "any unit"
     problems = [
         Problem(f"{code}: expected a value of {where} to impute from, found none for",
@@ -288,10 +292,17 @@ def _imputed(
     return filled, pd.DataFrame(table)
 
 
+def imputation(kind: str, groups: pd.Series | None) -> tuple[Middle, npt.NDArray[np.intp] | None]:
+    """Mean or median, and the codes of the groups that it is taken of, a missing name being a group too."""
+    middle: Middle = "median" if kind.endswith("median") else "mean"
+    return middle, pd.factorize(groups)[0] if kind.startswith("group") and groups is not None else None
+
+
 def _treated(frame: pd.DataFrame, tree: IndexTree, how: Arrangement) -> tuple[pd.DataFrame, pd.DataFrame]:
     wanted = [tree.node(c).treatment if how.treat else "none" for c in frame.columns]
     before = frame.to_numpy()
-    values, steps, done = treat(before, wanted, how.winsorised)
+    values, steps, logged = treat(before, wanted, how.winsorised)
+    done = np.where(logged, "log", np.where(steps > 0, "winsorised", "none"))
     table = pd.DataFrame(
         {
             "skewness": skewness(before), "kurtosis": kurtosis(before), "steps": steps, "done": done,
@@ -300,29 +311,6 @@ def _treated(frame: pd.DataFrame, tree: IndexTree, how: Arrangement) -> tuple[pd
         index=pd.Index(frame.columns, name="indicator"),
     )  # fmt: skip
     return pd.DataFrame(values, frame.index, frame.columns), table
-
-
-def treat(x: Floats, wanted: Sequence[str], steps: int) -> tuple[Floats, npt.NDArray[np.intp], list[str]]:
-    """Treat outliers of each indicator as asked.
-
-    Parameters
-    ----------
-    x : ndarray, shape (units, indicators)
-    wanted : sequence of {"auto", "none", "winsorise", "log"}
-        ``auto``: winsorised where that takes the outliers away, else the logarithm of the untreated values.
-    steps : int
-        Of winsorising at the most.
-
-    Returns
-    -------
-    values, steps taken, what was done
-    """
-    kinds = np.asarray(wanted)
-    pulled, taken = winsorise(x, np.where(np.isin(kinds, ["auto", "winsorise"]), steps, 0))
-    logged = (kinds == "log") | ((kinds == "auto") & lopsided(pulled))
-    taken = np.where(logged, 0, taken)
-    values = np.where(logged, shifted_log(x), pulled)
-    return values, taken, np.where(logged, "log", np.where(taken > 0, "winsorised", "none")).tolist()
 
 
 def _normalised(frame: pd.DataFrame, tree: IndexTree, how: Arrangement) -> pd.DataFrame:

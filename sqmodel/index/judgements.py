@@ -161,6 +161,14 @@ def judge_weights(
     )
 
 
+def judge_matrices(frame: pd.DataFrame) -> Iterator[tuple[str, list[str], Floats]]:
+    """Branches with their elements and the judges' matrices, gaps filled, shape (judges, elements, elements)."""
+    for branch, own in frame.groupby("branch", sort=True):
+        elements = sorted({*own["a"], *own["b"]})
+        rows = [completed(_matrix(r, elements)) for _, r in own.groupby("judge", sort=True)]
+        yield str(branch), elements, np.stack(rows)
+
+
 def _check(frame: pd.DataFrame, tree: IndexTree | None, method: str, gate: float) -> Iterator[Problem | str]:
     absent = [c.name for c in COLUMNS if c.name not in frame]
     if absent:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 Bools = npt.NDArray[np.bool_]
-_BLOCK = 4_000_000
-"""Differences looked at at a time: 32 MB."""
 
 
 def rank_sets(values: Floats, errors: Floats, *, level: float = 0.95, simultaneous: bool = False) -> tuple[Ints, Ints]:
@@ -68,65 +64,64 @@ def _variances(errors: Floats) -> Floats:
 
 
 def _sure_of_each(told: Floats, errors: Floats, spread: Floats, level: float) -> Bools:
+    """For every unit by itself, step-down over its differences from all others."""
     sure = np.isinf(told)
+    drawn = np.ascontiguousarray(errors.T)
+    room = np.empty_like(drawn)
     for j in range(len(told)):
-        others = np.flatnonzero((np.arange(len(told)) != j) & (spread[j] > 0))
-        if len(others):
-            drawn = (errors[:, [j]] - errors[:, others]) / spread[j, others]
-            sure[j, others] = _step_down(told[j, others], drawn, level)
+        others = spread[j] > 0
+        others[j] = False
+        while (others & ~sure[j]).any():
+            largest = _largest_of(drawn, j, slice(0, len(told)), told[j], sure[j], spread[j], others, room)
+            more = others & ~sure[j] & (np.abs(told[j]) > np.quantile(largest, level))
+            if not more.any():
+                break
+            sure[j] |= more
     return sure
-
-
-def _step_down(told: Floats, drawn: Floats, level: float) -> Bools:
-    """Which differences are sure; drawn: (draws, differences)."""
-    sure = np.zeros(len(told), dtype=bool)
-    while not sure.all():
-        critical = np.quantile(_open(drawn, told, sure).max(axis=1), level)
-        more = ~sure & (np.abs(told) > critical)
-        if not more.any():
-            break
-        sure |= more
-    return sure
-
-
-def _open(drawn: Floats, told: Floats, sure: Bools) -> Floats:
-    """Errors of what is still to be rejected: of both directions, or of the one that a sure difference leaves."""
-    return np.where(sure, -np.sign(told) * drawn, np.abs(drawn))
 
 
 def _sure_of_all(told: Floats, errors: Floats, spread: Floats, level: float) -> Bools:
-    """As `_step_down` over all pairs, which are too many to be held at once."""
+    """Step-down over all pairs, which are too many to be held at once."""
+    n = len(told)
     sure = np.isinf(told)
-    pairs = np.triu(np.ones(told.shape, dtype=bool), 1) & (spread > 0)
+    drawn = np.ascontiguousarray(errors.T)
+    room = np.empty_like(drawn)
+    pairs = spread > 0
+    np.fill_diagonal(pairs, False)
     while (pairs & ~sure).any():
-        critical = np.quantile(_largest(errors, spread, told, sure, pairs), level)
-        more = pairs & ~sure & (np.abs(told) > critical)
+        largest = np.full(drawn.shape[1], -np.inf)
+        for i in range(n - 1):
+            own = slice(i + 1, n)
+            if pairs[i, own].any():
+                found = _largest_of(drawn, i, own, told[i], sure[i], spread[i], pairs[i], room)
+                np.maximum(largest, found, out=largest)
+        more = pairs & ~sure & (np.abs(told) > np.quantile(largest, level))
         if not more.any():
             break
         sure |= more | more.T
     return sure
 
 
-def _largest(errors: Floats, spread: Floats, told: Floats, sure: Bools, pairs: Bools) -> Floats:
-    """Largest studentised error of each draw, over all pairs."""
-    found = np.zeros(len(errors))
-    for i, others in _rows(pairs):
-        for block in _blocks(len(errors), len(others)):
-            drawn = (errors[block, i, None] - errors[block][:, others]) / spread[i, others]
-            most = _open(drawn, told[i, others], sure[i, others]).max(axis=1)
-            found[block] = np.maximum(found[block], most)
-    return found
+def _largest_of(
+    drawn: Floats, i: int, own: slice, told: Floats, sure: Bools, spread: Floats, used: Bools, room: Floats
+) -> Floats:
+    """Largest studentised error of each draw over the differences of unit i from those of a slice.
 
-
-def _rows(pairs: Bools) -> Iterator[tuple[int, Ints]]:
-    for i in np.flatnonzero(pairs.any(axis=1)):
-        yield int(i), np.flatnonzero(pairs[i])
-
-
-def _blocks(draws: int, width: int) -> Iterator[slice]:
-    step = max(1, _BLOCK // max(width, 1))
-    for start in range(0, draws, step):
-        yield slice(start, min(start + step, draws))
+    Of what is still to be rejected: of both directions, or of the one that a sure difference leaves. `drawn` is units x
+    draws, so that a row of differences lies side by side; `room` is written over.
+    """
+    kept = used[own]
+    scale = np.where(kept, 1 / np.where(kept, spread[own], 1.0), 0.0)
+    scale = np.where(sure[own], -np.sign(told[own]) * scale, scale)
+    found = room[: len(kept)]
+    np.subtract(drawn[i], drawn[own], out=found)
+    found *= scale[:, None]
+    if not kept.all():
+        found[~kept] = 0.0
+    open_ = ~sure[own]
+    if open_.all():
+        return np.asarray(np.abs(found, out=found).max(axis=0))
+    return np.asarray(np.maximum(found.max(axis=0), -found[open_].min(axis=0, initial=np.inf)))
 
 
 def tie_bands(best: Ints, worst: Ints, values: Floats) -> Ints:

@@ -109,11 +109,33 @@ def sensitivity(values: Floats, *, level: float = 0.95) -> Sensitivity:
     Jansen, M. J. W. (1999). Computer Physics Communications 117, 35-43. Owen, A. B. (2014). Sobol' indices and Shapley
     value. SIAM/ASA Journal on Uncertainty Quantification 2, 245-251.
     """
-    k = _inputs(values)
-    redrawn = _variances(values).mean(axis=1)
+    _check(values)
+    redrawn = redrawn_variances(values)
     whole = redrawn.mean(axis=0)[-1]
     if not whole > 1e-14 * float(np.square(values).mean()):
         raise ComputationError("sensitivity: expected an output that varies, found the same value throughout")
+    return shares_of_variance(redrawn, level=level)
+
+
+def shares_of_variance(redrawn: Floats, *, level: float = 0.95) -> Sensitivity:
+    """Sobol indices and Shapley effects from the variances of `redrawn_variances`.
+
+    Parameters
+    ----------
+    redrawn : ndarray, shape (sets, 2**k)
+        Of one output, or summed over several: the shares are then of their total variance.
+    level : float
+
+    Returns
+    -------
+    Sensitivity
+
+    References
+    ----------
+    Gamboa, F., Janon, A., Klein, T. & Lagnoux, A. (2014). Sensitivity analysis for multidimensional and functional
+    outputs. Electronic Journal of Statistics 8, 575-603.
+    """
+    k = redrawn.shape[-1].bit_length() - 1
     everything = 2**k - 1
     single = 1 << np.arange(k)
     parts = {
@@ -121,14 +143,31 @@ def sensitivity(values: Floats, *, level: float = 0.95) -> Sensitivity:
         "total": redrawn[:, single],
         "shapley": redrawn @ _shapley_matrix(k),
     }
-    shares = {name: _ratio(part, redrawn[:, -1], level) for name, part in parts.items()}
+    shares = {name: share_of(part, redrawn[:, -1], level) for name, part in parts.items()}
     half = max(float((s[:, 2] - s[:, 1]).max()) / 2 for s in shares.values())
-    mean, error = whole, redrawn[:, -1].std(ddof=1) / math.sqrt(len(values))
-    reach = float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * error
+    sets = len(redrawn)
+    mean, error = redrawn[:, -1].mean(), redrawn[:, -1].std(ddof=1) / math.sqrt(sets)
+    reach = float(stats.t.ppf((1 + level) / 2, sets - 1)) * error
     return Sensitivity(**shares, variance=np.array([mean, mean - reach, mean + reach]), half_width=half)
 
 
-def _inputs(values: Floats) -> int:
+def redrawn_variances(values: Floats) -> Floats:
+    """Variance of the output from redrawing the inputs of each subset, the others held.
+
+    Parameters
+    ----------
+    values : ndarray, shape (..., sets, rows, 2**k)
+        At the points of `subset_design`.
+
+    Returns
+    -------
+    ndarray, shape (..., sets, 2**k)
+        At place s that of the inputs whose bits are set in s; the last one is the whole variance.
+    """
+    return np.asarray(_variances(values).mean(axis=-2))
+
+
+def _check(values: Floats) -> None:
     k = values.shape[-1].bit_length() - 1 if values.ndim == 3 else -1
     if values.ndim != 3 or values.shape[-1] != 2**k or k < 1 or len(values) < 2:
         raise ComputationError(
@@ -136,12 +175,11 @@ def _inputs(values: Floats) -> int:
         )
     if not np.isfinite(values).all():
         raise ComputationError(f"sensitivity: expected finite values, found {int((~np.isfinite(values)).sum())} others")
-    return k
 
 
 def _variances(values: Floats) -> Floats:
     """Variance from redrawing the inputs of each subset, shape of `values`: mean square less XOR autocorrelation."""
-    centred = values - values.mean(axis=(1, 2), keepdims=True)
+    centred = values - values.mean(axis=(-2, -1), keepdims=True)
     power = _walsh(centred) ** 2
     n = values.shape[-1]
     products = _walsh(power) / n**2
@@ -170,8 +208,20 @@ def _shapley_matrix(k: int) -> Floats:
     return worth
 
 
-def _ratio(parts: Floats, whole: Floats, level: float) -> Floats:
-    """Ratio of means over the sets, with Student's t interval by linearisation."""
+def share_of(parts: Floats, whole: Floats, level: float) -> Floats:
+    """Ratio of means over the sets, with Student's t interval by linearisation.
+
+    Parameters
+    ----------
+    parts : ndarray, shape (sets, m)
+    whole : ndarray, shape (sets,)
+    level : float
+
+    Returns
+    -------
+    ndarray, shape (m, 3)
+        Estimate, lower and upper bound.
+    """
     sets = len(whole)
     share = parts.mean(axis=0) / whole.mean()
     error = (parts - share * whole[:, None]).std(axis=0, ddof=1) / (whole.mean() * math.sqrt(sets))
