@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sqmodel.numerics.resampling import Bootstrap, bootstrap_totals
+from sqmodel.numerics.resampling import Bootstrap, bootstrap_totals, merge_small_strata, resample_counts
 
 Totals = npt.NDArray[Any]
 Part = Callable[[Totals], Totals]
+
+WIDEST = 40_000_000
+"""Numbers that a studentised bootstrap may hold at a time; a wider one takes the standard errors of the sample."""
 
 
 class Columns:
@@ -79,6 +82,11 @@ class Columns:
 
         return covariance
 
+    def block(self, columns: npt.ArrayLike) -> Callable[[Totals], Totals]:
+        """Register columns (n, q) as they are, sample weights multiplied in; returns totals -> (..., q)."""
+        places = [self._add(column) for column in np.asarray(columns, float).T]
+        return lambda t: t[..., places]
+
     def _add(self, column: npt.NDArray[np.float64]) -> int:
         self._columns.append(column)
         return len(self._columns) - 1
@@ -126,14 +134,7 @@ class Columns:
         studentise : bool
             See `bootstrap_totals`.
         """
-        x = np.column_stack(self._columns)
-        if units is not None:
-            _, first, codes = np.unique(np.asarray(units), return_index=True, return_inverse=True)
-            if len(first) < len(x):
-                summed = np.zeros((len(first), x.shape[1]))
-                np.add.at(summed, codes, x)
-                x = summed
-                strata = None if strata is None else np.asarray(strata)[first]
+        x, strata = self._by_unit(units, strata)
 
         def statistic(totals: Totals) -> Totals:
             if callable(parts):
@@ -141,6 +142,39 @@ class Columns:
             return np.stack([part(totals) for part in parts], axis=-1)
 
         return bootstrap_totals(x, statistic, rng=rng, draws=draws, strata=strata, level=level, studentise=studentise)
+
+    def resamples(
+        self,
+        *,
+        rng: np.random.Generator | int,
+        draws: int,
+        units: npt.ArrayLike | None = None,
+        strata: npt.ArrayLike | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """Totals of resamples (draws, columns), for statistics that are no analytic functions of them.
+
+        Parameters
+        ----------
+        units, strata
+            As for `bootstrap`.
+        """
+        x, strata = self._by_unit(units, strata)
+        codes = merge_small_strata(strata, len(x))
+        return np.concatenate([counts @ x for counts in resample_counts(codes, draws, np.random.default_rng(rng))])
+
+    def _by_unit(
+        self, units: npt.ArrayLike | None, strata: npt.ArrayLike | None
+    ) -> tuple[npt.NDArray[np.float64], npt.ArrayLike | None]:
+        """The columns summed within units, and the stratum of each unit."""
+        x = np.column_stack(self._columns)
+        if units is None:
+            return x, strata
+        _, first, codes = np.unique(np.asarray(units), return_index=True, return_inverse=True)
+        if len(first) == len(x):
+            return x, strata
+        summed = np.zeros((len(first), x.shape[1]))
+        np.add.at(summed, codes, x)
+        return summed, None if strata is None else np.asarray(strata)[first]
 
 
 def quarter_pattern(frame: pd.DataFrame) -> npt.NDArray[np.intp]:
@@ -172,3 +206,24 @@ def weighted_sum(weights: Sequence[Part], parts: Sequence[Part]) -> Part:
 def difference(first: Part, second: Part) -> Part:
     """First minus second."""
     return lambda t: first(t) - second(t)
+
+
+def quarter_levels(
+    book: Columns, scores: pd.DataFrame, masks: Sequence[npt.NDArray[np.bool_]], shares: Sequence[Part]
+) -> Callable[[Totals], Totals]:
+    """Totals -> (..., quarters, 1 + dimensions): the index of each quarter at `shares`, then its dimensions."""
+    means = [[book.mean(scores[c].where(mask)) for c in scores.columns] for mask in masks]
+
+    def levels(t: Totals) -> Totals:
+        weight = np.stack([share(t) for share in shares], axis=-1)[..., None, :]
+        own = np.stack([np.stack([mean(t) for mean in row], axis=-1) for row in means], axis=-2)
+        return np.concatenate([(own * weight).sum(axis=-1, keepdims=True), own], axis=-1)
+
+    return levels
+
+
+def affordable(book: Columns, strata: npt.NDArray[Any], statistics: int, draws: int) -> bool:
+    """Whether a studentised bootstrap of so many statistics fits into the memory meant for it."""
+    columns = len(book.totals)
+    moments = len(np.unique(strata)) * columns * (columns + 3) // 2
+    return draws * max(moments, 2 * columns * statistics) <= WIDEST

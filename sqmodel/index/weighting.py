@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -9,16 +10,22 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import nnls
 
-from sqmodel.errors import ComputationError, InputError
+from sqmodel.errors import ComputationError, HeywoodWarning, InputError
 from sqmodel.index.columns import Columns, Part, constant
+from sqmodel.index.weight_methods import Derived, check_sample, doubts_about, sample_for, weights_from
+from sqmodel.index.weight_methods import allocation_parts as allocation_parts
+from sqmodel.index.weight_methods import outcome_percent as outcome_percent
+from sqmodel.index.weight_methods import overall_satisfaction as overall_satisfaction
 from sqmodel.measurement.measure import Measure
+from sqmodel.numerics.derived_weights import share_bounds
 from sqmodel.numerics.resampling import resample_counts
 from sqmodel.result import Result
 from sqmodel.survey.responses import Responses
 
-Method = Literal["equal", "allocation", "regression", "given"]
+Method = Literal[
+    "equal", "allocation", "regression", "given", "shapley", "relative", "loadings", "component", "entropy", "critic"
+]
 Array = npt.NDArray[np.float64]
 
 
@@ -35,6 +42,9 @@ class Weights(Result):
     table : DataFrame, one row a dimension
         weight, low, high. They are non-negative and sum to one.
     interval_method : str
+    doubts : DataFrame
+        dimension, doubt: a direction that is not sure and that a weight cannot show, an improper solution, draws
+        that have no weights.
     """
 
     method: str
@@ -42,10 +52,12 @@ class Weights(Result):
     table: pd.DataFrame
     interval_method: str
     settings: dict[str, Any] = field(default_factory=dict)
+    doubts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["dimension", "doubt"]))
 
     def _headline(self) -> str:
         shown = ", ".join(f"{code} {weight:.2f}" for code, weight in self.table["weight"].items())
-        return f"{self.method}, n={self.n}: {shown}"
+        doubt = f"; {len(self.doubts)} doubt{'' if len(self.doubts) == 1 else 's'}" if len(self.doubts) else ""
+        return f"{self.method}, n={self.n}: {shown}{doubt}"
 
 
 def derive_weights(
@@ -62,15 +74,25 @@ def derive_weights(
     Parameters
     ----------
     measure : Measure
-    method : {"equal", "allocation", "regression", "given"}
-        equal: 1/D each. allocation: mean share of the points that clients gave to each dimension. regression:
-        non-negative least squares of overall satisfaction on the dimension scores, scaled to sum one. given: the
-        weights of an expert panel or an association, passed as `given`.
+    method : str
+        equal: 1/D each.
+        allocation: mean share of the points that clients gave to each dimension.
+        regression: non-negative least squares of overall satisfaction on the dimension scores.
+        shapley, relative: shares of the R squared of that regression, averaged over all orders of entering (LMG), or
+        by Johnson's relative weights.
+        loadings, component: squared loadings of the dimensions' correlations on one common factor (minres), or on
+        the first principal component (the squared loadings of Nicoletti, Scarpetta & Boylaud 2000); two dimensions
+        have no identified factor and count the same.
+        entropy: how unevenly each dimension's total is spread over respondents (Theil's index).
+        critic: standard deviation times the conflict with the other dimensions.
+        given: the weights of an expert panel or an association, passed as `given`.
+        All are scaled to sum one.
     given : mapping, optional
         Dimension to weight, with ``method="given"``; scaled to sum one.
     level, draws, rng
         Of the intervals: studentised bootstrap for allocation, percentile bootstrap for regression (whose weights
-        are cut at zero); equal and given weights are constants.
+        are cut at zero); equal and given weights are constants; the others have Student's t on the logit with the
+        bootstrap's standard error (`share_bounds`).
 
     Returns
     -------
@@ -79,9 +101,21 @@ def derive_weights(
     Raises
     ------
     ComputationError
-        The answers lack what the method needs.
+        The answers lack what the method needs, or a dimension loads negatively: no weight could say so.
     InputError
         Given weights with unknown or missing dimensions, or a negative one.
+
+    Notes
+    -----
+    Scores lie on 0-100 by the ends of their scales. CRITIC takes those ends in place of the sample's least and largest
+    score, which depend on single respondents; where every dimension's scores reach both ends it is that of
+    Diakoulaki et al. (1995).
+
+    References
+    ----------
+    Groemping, U. (2006). Journal of Statistical Software 17(1). Johnson, J. W. (2000). Multivariate Behavioral
+    Research 35, 1-19. Nicoletti, G., Scarpetta, S. & Boylaud, O. (2000). OECD Economics Department Working Papers 226.
+    Diakoulaki, D., Mavrotas, G. & Papayannakis, L. (1995). Computers & Operations Research 22, 763-770.
     """
     if method not in get_args(Method):
         raise InputError("weighting", [f"expected one of {', '.join(get_args(Method))}, found {method!r}"])
@@ -96,7 +130,7 @@ def derive_weights(
     current = measure.current
     if method == "allocation":
         return _by_allocation(current, codes, level, draws, rng, settings)
-    return _by_regression(current, list(measure.items), codes, level, draws, rng, settings)
+    return _derived(measure, method, settings, rng)
 
 
 def _table(codes: list[str], weight: Array, low: Array, high: Array) -> pd.DataFrame:
@@ -115,17 +149,6 @@ def _given(codes: list[str], given: Mapping[str, float]) -> Array:
         raise InputError("weights", problems, "give every dimension one weight")
     values: Array = np.array([float(given[c]) for c in codes])
     return np.asarray(values / values.sum())
-
-
-def allocation_parts(book: Columns, responses: Responses) -> list[Part]:
-    """Weights by points, as functions of totals: the mean share of each dimension."""
-    shares = responses.allocation
-    means = [book.mean(shares[c]) for c in shares.columns]
-
-    def share(j: int) -> Part:
-        return lambda t: means[j](t) / sum(m(t) for m in means)
-
-    return [share(j) for j in range(len(means))]
 
 
 def fixed_parts(weights: Weights) -> list[Part]:
@@ -159,75 +182,33 @@ def _by_allocation(
     return Weights("allocation", len(answered), _table(codes, result.estimate, low, high), result.method, settings)
 
 
-def overall_satisfaction(responses: Responses) -> pd.Series | None:
-    """Overall satisfaction of each respondent, 0-100: the CSAT question, or else the mean of the ACSI items."""
-    for role in ("csat", "acsi"):
-        answers = responses.outcome(role)
-        if answers.shape[1]:
-            return outcome_percent(responses, answers).mean(axis=1)
-    return None
+def _derived(measure: Measure, method: Derived, settings: dict[str, Any], rng: np.random.Generator | int) -> Weights:
+    sample = sample_for(measure, method)
+    check_sample(sample, method)
+    level, draws, k = settings["level"], settings["draws"], len(sample.codes)
+    columns = sample.columns
+    one_stratum = np.zeros(len(columns), dtype=np.intp)
+    totals = np.concatenate([c @ columns for c in resample_counts(one_stratum, draws, np.random.default_rng(rng))])
+    values, drawn = (weights_from(t, method, k) for t in (columns.sum(axis=0), totals))
+    low, high = weight_bounds(method, values, drawn, len(columns), level)
+    doubts = doubts_about(sample, method, totals, level)
+    improper = doubts.loc[doubts["doubt"].str.startswith("improper"), "dimension"]
+    if len(improper):
+        warnings.warn(f"weighting by {method}: Heywood case of {', '.join(improper)}", HeywoodWarning, stacklevel=3)
+    table = _table(sample.codes, values, low, high)
+    return Weights(method, len(columns), table, interval_name(method, draws), settings, doubts)
 
 
-def outcome_percent(responses: Responses, answers: pd.DataFrame) -> pd.DataFrame:
-    """Outcome answers on 0-100 by the ends of their scales."""
-    scales = {o.code: o.scale for o in responses.instrument.outcomes}
-    return pd.DataFrame(
-        {c: (answers[c] - scales[c].minimum) / scales[c].width * 100 for c in answers.columns},
-        index=answers.index,
-    )
+def weight_bounds(method: str, values: Array, drawn: Array, n: int, level: float) -> tuple[Array, Array]:
+    """Interval of derived weights: percentiles for regression, whose weights are cut at zero; else `share_bounds`."""
+    if method == "regression":
+        low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        return low, high
+    return share_bounds(values, drawn, n, level=level)
 
 
-def _by_regression(
-    responses: Responses,
-    items: list[str],
-    codes: list[str],
-    level: float,
-    draws: int,
-    rng: np.random.Generator | int,
-    settings: dict[str, Any],
-) -> Weights:
-    satisfaction = overall_satisfaction(responses)
-    if satisfaction is None:
-        raise ComputationError(
-            "weighting by regression: expected an overall satisfaction question (role csat or acsi), found none; "
-            "choose weighting: equal"
-        )
-    scores = responses.dimension_scores(items)
-    whole = scores.notna().all(axis=1) & satisfaction.notna()
-    if int(whole.sum()) <= 2 * len(codes):
-        raise ComputationError(
-            f"weighting by regression: expected more than {2 * len(codes)} complete respondents, found "
-            f"{int(whole.sum())}; choose weighting: equal"
-        )
-    moments = _cross_products(scores[whole], satisfaction[whole], responses.sample_weight[whole.to_numpy()])
-    one_stratum = np.zeros(int(whole.sum()), dtype=np.intp)
-    blocks = resample_counts(one_stratum, draws, np.random.default_rng(rng))
-    drawn = np.array([_nonnegative(t, len(codes)) for counts in blocks for t in counts @ moments])
-    values = _nonnegative(moments.sum(axis=0), len(codes))
-    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    method = f"percentile bootstrap, {draws} draws"
-    return Weights("regression", int(whole.sum()), _table(codes, values, low, high), method, settings)
-
-
-def _cross_products(scores: pd.DataFrame, outcome: pd.Series, weight: Array) -> Array:
-    z = np.column_stack([np.ones(len(scores)), scores.to_numpy(float), outcome.to_numpy(float)])
-    products: Array = (weight[:, None, None] * z[:, :, None] * z[:, None, :]).reshape(len(z), -1)
-    return products
-
-
-def _nonnegative(totals: Array, dimensions: int) -> Array:
-    """Non-negative least squares from cross products, scaled to sum one; equal weights if all slopes are zero."""
-    size = dimensions + 2
-    cross = totals.reshape(size, size)
-    mean = cross[0] / cross[0, 0]
-    covariance = cross / cross[0, 0] - np.outer(mean, mean)
-    inner, target = covariance[1:-1, 1:-1], covariance[1:-1, -1]
-    values, vectors = np.linalg.eigh(inner)
-    rounding = 1e-12 * float(np.trace(cross)) / cross[0, 0]
-    keep = values > max(1e-10 * values[-1], rounding)
-    if not keep.any():
-        return np.full(dimensions, 1 / dimensions)
-    root = (vectors[:, keep] * np.sqrt(values[keep])).T
-    slopes, _ = nnls(root, (vectors[:, keep] / np.sqrt(values[keep])).T @ target)
-    total = slopes.sum()
-    return np.asarray(slopes / total if total > 0 else np.full(dimensions, 1 / dimensions))
+def interval_name(method: str, draws: int) -> str:
+    """Name of the interval of derived weights."""
+    if method == "regression":
+        return f"percentile bootstrap, {draws} draws"
+    return f"bootstrap standard error on the logit, Student's t, {draws} draws"

@@ -11,11 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
-from sqmodel.errors import ComputationError, InputError
+from sqmodel.errors import ComputationError, HeywoodWarning, InputError
 from sqmodel.index.weighting import Weights, derive_weights, overall_satisfaction
-from sqmodel.measurement.measure import qualify
+from sqmodel.measurement.measure import Measure, qualify
+from sqmodel.numerics.derived_weights import derived_weights, share_bounds, weight_columns
+from sqmodel.numerics.factoring import minres
+from sqmodel.numerics.objective_weights import component_weights, critic_weights, entropy_weights
+from sqmodel.numerics.relative_importance import relative_weights, shapley_shares
 from tests.index.surveys import DIMENSIONS, measured, quarter, responses
 from tests.survey.small_instrument import bare, small
+
+DERIVED = ("shapley", "relative", "loadings", "component", "entropy", "critic")
 
 
 def test_equal_weights_are_constants() -> None:
@@ -92,7 +98,7 @@ def test_regression_equals_non_negative_least_squares(seed: int) -> None:
     assert weights.interval_method == "percentile bootstrap, 100 draws"
 
 
-@pytest.mark.parametrize("method", ["equal", "allocation", "regression"])
+@pytest.mark.parametrize("method", ["equal", "allocation", "regression", *DERIVED])
 @pytest.mark.parametrize("seed", range(3))
 def test_weights_sum_to_one_and_are_not_negative(method: str, seed: int) -> None:
     table = derive_weights(measured(quarter(40, seed)), method=method, draws=60).table  # type: ignore[arg-type]
@@ -101,7 +107,7 @@ def test_weights_sum_to_one_and_are_not_negative(method: str, seed: int) -> None
     assert (table <= 1 + 1e-12).all(axis=None)
 
 
-@pytest.mark.parametrize("method", ["allocation", "regression"])
+@pytest.mark.parametrize("method", ["allocation", "regression", *DERIVED])
 def test_order_of_respondents_does_not_matter(method: str) -> None:
     frame = quarter(50, 3)
     turned = frame.sample(frac=1, random_state=1)
@@ -155,7 +161,8 @@ def refused(error: type[Exception], frame: pd.DataFrame, **options: object) -> s
 
 def test_unknown_method_is_refused() -> None:
     assert refused(InputError, quarter(20, 1), method="ahp") == (
-        "weighting: 1 problem\n  - expected one of equal, allocation, regression, given, found 'ahp'"
+        "weighting: 1 problem\n  - expected one of equal, allocation, regression, given, shapley, "
+        "relative, loadings, component, entropy, critic, found 'ahp'"
     )
 
 
@@ -200,3 +207,201 @@ def test_weights_rest_on_the_current_quarter() -> None:
     alone = derive_weights(measured(new), method="allocation", draws=20).table
     both = derive_weights(qualify(responses(old, new), quarter="2026Q3"), method="allocation", draws=20).table
     pd.testing.assert_frame_equal(alone, both)
+
+
+def scored(measure: Measure) -> tuple[np.ndarray, np.ndarray]:
+    """Dimension scores and satisfaction of a small survey."""
+    return measure.current.dimension_scores().to_numpy(), (measure.current.frame["csat"].to_numpy() - 1) / 9 * 100
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_derived_weights_are_those_of_the_arrays(seed: int) -> None:
+    # A respondent at each end of every scale: CRITIC's sample range is then the range of the scale.
+    ends = pd.DataFrame({"e1": [1, 7], "e2": [1, 7], "f1": [1, 7], "f2": [1, 7], "r1": [1, 7], "r2": [7, 1]})
+    frame = quarter(120, seed)
+    frame.loc[:1, ends.columns] = ends.astype(float)
+    measure = measured(frame)
+    x, y = scored(measure)
+    r = np.corrcoef(np.column_stack([x, y]).T)
+    inner, validity = r[:3, :3], r[:3, 3]
+    squared = minres(inner, 1).loadings[:, 0] ** 2
+    known = {
+        "shapley": shapley_shares(inner, validity) / shapley_shares(inner, validity).sum(),
+        "relative": relative_weights(inner, validity) / relative_weights(inner, validity).sum(),
+        "loadings": squared / squared.sum(),
+        "component": component_weights(x),
+        "entropy": entropy_weights(x),
+        "critic": critic_weights(x),
+    }
+    for method in DERIVED:
+        weights = derive_weights(measure, method=method, draws=30)  # type: ignore[arg-type]
+        assert weights.table["weight"].to_numpy() == pytest.approx(known[method], abs=1e-8), method
+        assert weights.n == 120
+        assert weights.interval_method == "bootstrap standard error on the logit, Student's t, 30 draws"
+
+
+@pytest.mark.parametrize("method", DERIVED)
+def test_a_sample_weight_counts_a_respondent_as_often(method: str) -> None:
+    frame = quarter(60, 3)
+    often = np.where(np.arange(60) % 4 == 0, 3, 1)
+    twice = frame.loc[frame.index.repeat(often)].reset_index(drop=True)
+    twice["respondent"] = [f"r{i}" for i in range(len(twice))]
+    weighted, repeated = (
+        derive_weights(measured(f), method=method, draws=20).table["weight"].to_numpy()  # type: ignore[arg-type]
+        for f in (frame.assign(sample_weight=often.astype(float)), twice)
+    )
+    assert weighted == pytest.approx(repeated, abs=1e-8)
+    plain = derive_weights(measured(frame), method=method, draws=20).table["weight"].to_numpy()  # type: ignore[arg-type]
+    assert np.abs(weighted - plain).max() > 1e-3
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(DERIVED))
+def test_laws_of_derived_weights(seed: int, method: str) -> None:
+    rng = np.random.default_rng(seed)
+    factor = rng.normal(size=(60, 1))
+    x = np.clip(50 + 12 * (factor + rng.normal(size=(60, 4))), 0, 100)
+    y = x @ rng.uniform(0.2, 1, 4) + rng.normal(0, 10, 60)
+    weight, order = rng.uniform(0.5, 2, 60), rng.permutation(4)
+    found, turned, scaled = (
+        derived_weights(weight_columns(a, w, b).sum(axis=0), method, 4)  # type: ignore[arg-type]
+        for a, w, b in ((x, weight, y), (x[:, order], weight, y), (x * 3, weight * 7, 5 - 2 * y))
+    )
+    assert found.sum() == pytest.approx(1)
+    assert (found >= 0).all()
+    np.testing.assert_allclose(turned, found[order], atol=1e-6)
+    np.testing.assert_allclose(scaled, found, atol=1e-6)
+    alone = weight_columns(x, weight).sum(axis=0)
+    if method not in ("shapley", "relative"):
+        np.testing.assert_allclose(derived_weights(alone, method, 4), found, atol=1e-8)  # type: ignore[arg-type]
+    single = weight_columns(x[:, :1], weight, y).sum(axis=0)
+    assert derived_weights(single, method, 1).tolist() == [1.0]  # type: ignore[arg-type]
+
+
+def test_resamples_are_weighed_as_each_would_be_alone() -> None:
+    x, y = scored(measured(quarter(80, 4)))
+    columns = weight_columns(x, np.ones(80), y)
+    counts = np.random.default_rng(1).multinomial(80, np.full(80, 1 / 80), size=5).astype(float)
+    for method in DERIVED:
+        together = derived_weights(counts @ columns, method, 3)  # type: ignore[arg-type]
+        for row, own in zip(counts, together, strict=True):
+            drawn = np.repeat(np.arange(80), row.astype(int))
+            alone = derived_weights(columns[drawn].sum(axis=0), method, 3)  # type: ignore[arg-type]
+            np.testing.assert_allclose(own, alone, atol=1e-8)
+
+
+def test_a_resample_without_variance_has_no_weights() -> None:
+    x = np.column_stack([np.full(10, 40.0), np.arange(10.0), np.arange(10.0) ** 2])
+    totals = weight_columns(x, np.ones(10)).sum(axis=0)
+    for method in ("loadings", "component", "critic"):
+        assert np.isnan(derived_weights(totals, method, 3)).all()  # type: ignore[arg-type]
+    assert derived_weights(totals, "entropy", 3)[0] == 0
+
+
+def test_bounds_of_shares_stay_inside_and_follow_the_draws() -> None:
+    rng = np.random.default_rng(1)
+    draws = 1 / (1 + np.exp(-rng.normal(-3, 0.5, (20_000, 1))))
+    center = 1 / (1 + np.exp(3.0))
+    low, high = share_bounds(np.array([center]), draws, 10_000)
+    logit = [math.log(v / (1 - v)) for v in (low[0], high[0])]
+    assert logit == pytest.approx([-3 - 1.96 * 0.5, -3 + 1.96 * 0.5], abs=0.03)
+    low, high = share_bounds(np.array([0.0, 1.0, 0.5]), np.tile([0.0, 1.0, 0.5], (100, 1)), 20)
+    assert low.tolist() == high.tolist() == [0.0, 1.0, 0.5]
+    half = np.where(rng.random((200, 1)) < 0.6, np.nan, 0.4)
+    assert np.isnan(share_bounds(np.array([0.4]), half, 20)[0]).all()
+    with pytest.raises(ComputationError, match="interval: expected shares from 0 to 1, found others"):
+        share_bounds(np.array([1.2]), draws, 20)
+
+
+def test_two_dimensions_have_no_factor_of_their_own_and_count_the_same() -> None:
+    x, _ = scored(measured(quarter(50, 1)))
+    totals = weight_columns(x[:, :2], np.ones(50)).sum(axis=0)
+    for method in ("loadings", "component"):
+        assert derived_weights(totals, method, 2).tolist() == pytest.approx([0.5, 0.5])  # type: ignore[arg-type]
+
+
+def test_a_direction_that_is_not_sure_is_a_doubt() -> None:
+    frame = quarter(90, 6)
+    frame["csat"] = 11 - frame["csat"]
+    weights = derive_weights(measured(frame), method="shapley", draws=200)
+    assert weights.doubts["dimension"].tolist() == list(DIMENSIONS)
+    assert weights.doubts["doubt"].iloc[0] == (
+        "its correlation with satisfaction is not surely positive: at or below 0 in 100% of the draws, "
+        "which a weight hides"
+    )
+    assert repr(weights).endswith("; 3 doubts>")
+    assert derive_weights(measured(quarter(90, 6)), method="entropy", draws=50).doubts.empty
+
+
+def test_an_improper_factor_is_a_doubt_and_a_warning() -> None:
+    # The first is the sum of the other two, which have little in common: r12 r13 > r23.
+    rng = np.random.default_rng(5)
+    one, other, common = rng.integers(0, 3, (3, 80))
+    frame = quarter(80, 1)
+    frame["e1"] = 1.0 + one + other + common
+    frame["e2"] = (frame["e1"] + rng.integers(-1, 2, 80)).clip(1, 7)
+    frame["f1"] = frame["f2"] = 1.0 + 2 * one + common
+    frame["r1"] = 1.0 + 2 * other + common
+    frame["r2"] = 8 - frame["r1"]
+    with pytest.warns(HeywoodWarning, match="weighting by loadings: Heywood case of EXP"):
+        weights = derive_weights(measured(frame), method="loadings", draws=50)
+    assert weights.doubts.set_index("dimension").loc["EXP", "doubt"] == (
+        "improper solution: the factor explains all of its variance (Heywood case)"
+    )
+
+
+def test_what_has_no_weights_is_refused_by_name() -> None:
+    still = quarter(60, 2).assign(f1=5.0, f2=5.0)
+    for method in ("shapley", "loadings", "component", "critic"):
+        assert refused(ComputationError, still, method=method) == (
+            f"weighting by {method}: expected dimensions that vary, found no variance of EFF; choose weighting: equal"
+        )
+    nothing = quarter(60, 2).assign(f1=1.0, f2=1.0)
+    assert refused(ComputationError, nothing, method="entropy") == (
+        "weighting by entropy: expected dimensions with scores above 0, found none of EFF; choose weighting: equal"
+    )
+    entropy = derive_weights(measured(still), method="entropy", draws=30)
+    assert entropy.table.loc["EFF", "weight"] == 0
+    assert entropy.doubts.to_numpy().tolist() == [["EFF", "its scores do not vary: no weight"]]
+    assert refused(ComputationError, quarter(60, 2).assign(csat=7.0), method="relative") == (
+        "weighting by relative: expected overall satisfaction that varies, found none; choose weighting: equal"
+    )
+    same = quarter(60, 2)
+    same["f1"], same["f2"] = same["e1"], same["e2"]
+    assert refused(ComputationError, same, method="shapley") == (
+        "weighting by shapley: expected dimensions that do not determine each other, found ones that do; "
+        "choose weighting: equal"
+    )
+    against = quarter(90, 3)
+    against[["f1", "f2"]] = 8 - against[["f1", "f2"]]
+    for method, one in (("loadings", "factor"), ("component", "component")):
+        message = refused(ComputationError, against, method=method)
+        assert message.startswith(f"weighting by {method}: expected dimensions that load positively on one {one}, ")
+        assert "EFF (-0." in message
+        assert "EXP" not in message
+    assert refused(ComputationError, quarter(20, 1), method="shapley", instrument=bare()) == (
+        "weighting by shapley: expected an overall satisfaction question (role csat or acsi), found none; "
+        "choose weighting: equal"
+    )
+    assert refused(ComputationError, quarter(6, 1), method="critic") == (
+        "weighting by critic: expected more than 6 complete respondents, found 6; choose weighting: equal"
+    )
+
+
+def test_intervals_of_derived_weights_cover_the_population() -> None:
+    """A short version of tests/benchmarks/weights.py, on the scores: far too narrow intervals do not pass."""
+    x, y = scored(measured(quarter(20_000, 77)))
+    columns, rng = weight_columns(x, np.ones(len(x)), y), np.random.default_rng(1)
+    held: dict[str, list[float]] = {m: [] for m in DERIVED}
+    for _ in range(60):
+        sample = columns[rng.integers(0, len(columns), 150)]
+        drawn = rng.multinomial(150, np.full(150, 1 / 150), size=300) @ sample
+        for method in DERIVED:
+            sums = (columns.sum(axis=0), sample.sum(axis=0), drawn)
+            truth, own, draws = (derived_weights(t, method, 3) for t in sums)  # type: ignore[arg-type]
+            low, high = share_bounds(own, draws, 150)
+            held[method].append(float(((low <= truth) & (truth <= high)).mean()))
+    for method, shares in held.items():
+        # 60 surveys of three dependent weights: a standard error of some .02.
+        assert np.mean(shares) >= 0.88, method
+        assert np.mean(shares) < 1, method
