@@ -207,8 +207,8 @@ def _compare(
     measure: Measure, weights: Weights, previous: str, strata: str | None, options: dict[str, Any]
 ) -> _Comparison:
     """Joint bootstrap of this and the previous quarter: levels, contrasts between dimensions, changes."""
-    responses, now = measure.responses, _mask(measure.responses, measure.quarter)
-    both = now | _mask(responses, previous) if previous else now
+    responses, now = measure.responses, in_quarter(measure.responses, measure.quarter)
+    both = now | in_quarter(responses, previous) if previous else now
     part = responses.keep(both)
     quarters = part.frame["quarter"].astype(str) if "quarter" in part.frame else None
     book = Columns(part.sample_weight, part.calibration, quarters)
@@ -216,13 +216,13 @@ def _compare(
     scores = part.dimension_scores(list(measure.items))
     codes = list(scores.columns)
     means = [book.mean(scores[c].where(now)) for c in codes]
-    shares = _weight_parts(book, part, now, weights)
+    shares = weight_parts(book, part, now, weights)
     parts = [weighted_sum(shares, means), *means, *_versus_others(means)]
     if previous:
         before = [book.mean(scores[c].where(~now)) for c in codes]
         parts.append(difference(parts[0], weighted_sum(shares, before)))
         parts += [difference(m, b) for m, b in zip(means, before, strict=True)]
-    result = book.bootstrap(parts, units=part.frame["respondent"], strata=_strata(part, strata), **options)
+    result = book.bootstrap(parts, units=part.frame["respondent"], strata=respondent_strata(part, strata), **options)
     d = len(codes)
     n = {c: int(scores.loc[now, c].notna().sum()) for c in codes}
     return _Comparison(result, 1, 1 + d, 1 + 2 * d, codes, n)
@@ -233,13 +233,15 @@ def _since(measure: Measure, weights: Weights, quarter: str, strata: str | None,
     return _estimate(result.all, result.change, len(measure.current))
 
 
-def _mask(responses: Responses, quarter: str) -> npt.NDArray[np.bool_]:
+def in_quarter(responses: Responses, quarter: str) -> npt.NDArray[np.bool_]:
+    """Which answers are of a quarter; all of them where none is named."""
     if not quarter:
         return np.ones(len(responses), bool)
     return (responses.frame["quarter"] == quarter).to_numpy(bool)
 
 
-def _weight_parts(book: Columns, part: Responses, now: npt.NDArray[np.bool_], weights: Weights) -> list[Part]:
+def weight_parts(book: Columns, part: Responses, now: npt.NDArray[np.bool_], weights: Weights) -> list[Part]:
+    """Weights as functions of totals: by allocation from the answers of `now`, others as constants."""
     if weights.method != "allocation":
         return fixed_parts(weights)
     masked = part.frame.copy()
@@ -257,7 +259,7 @@ def _versus_others(means: list[Part]) -> list[Part]:
     return [versus(j) for j in range(len(means))]
 
 
-def _strata(part: Responses, strata: str | None) -> npt.NDArray[np.object_]:
+def respondent_strata(part: Responses, strata: str | None) -> npt.NDArray[np.object_]:
     """Quarters each respondent answered in, and the stratum of the sampling design."""
     pattern = quarter_pattern(part.frame).astype(str).astype(object)
     if strata is None:
