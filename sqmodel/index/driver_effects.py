@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from sqmodel.index.driver_design import Model, Prepared, scale_of, transformed
-from sqmodel.index.driver_model import Array, Fit, fit, jointly
+from sqmodel.index.driver_model import Array, fit, jointly
 
 ORDER = ["feature", "outcome", "n", "slope", "se", "low", "high", "joint_low", "joint_high", "p", "p_joint", "drives",
          "effect", "effect_low", "effect_high", "beta", "unadjusted", "unadjusted_low", "unadjusted_high",
@@ -90,8 +91,49 @@ def _curved(ready: Prepared, own: Sequence[int], y: Array, weight: Array) -> pd.
     return pd.DataFrame({"p_curved": p})
 
 
+class Product(NamedTuple):
+    """A slope with its error and degrees of freedom, and a mean cut with its error and the cases it is the mean of."""
+
+    slope: float
+    slope_se: float
+    df: float
+    cut: float
+    cut_se: float
+    cases: float
+
+    @property
+    def value(self) -> float:
+        """Slope times cut."""
+        return self.slope * self.cut
+
+    def draws(self, draws: int, rng: np.random.Generator) -> Array:
+        """Draws of slope times cut, whose quantiles are the bounds of their product.
+
+        Both are drawn from t distributions; the mean cut is drawn on the scale of its logarithm, because its error
+        grows with it. A symmetric (delta) interval covers 88 % where few cases lie beyond the limit.
+        Method: MacKinnon, Lockwood and Williams (2004), Multivariate Behavioral Research 39.
+        """
+        slopes = self.slope + self.slope_se * rng.standard_t(self.df, draws)
+        cuts = self.cut * np.exp(self.cut_se / abs(self.cut) * rng.standard_t(self.cases - 1, draws))
+        return np.asarray(slopes * cuts)
+
+    def importance(self, level: float) -> tuple[float, float, float]:
+        """The slope with the sign turned, and its bounds: what does harm is important."""
+        half = float(stats.t.ppf((1 + level) / 2, self.df)) * self.slope_se
+        return -self.slope, -self.slope - half, -self.slope + half
+
+    def headroom(self, level: float) -> tuple[float, float, float]:
+        """The cut with the sign turned, and its bounds."""
+        factor = math.exp(float(stats.t.ppf((1 + level) / 2, self.cases - 1)) * self.cut_se / abs(self.cut))
+        return -self.cut, -self.cut / factor, -self.cut * factor
+
+
+WORTH = ["feature", "limit", "outcome", "above", "share_above", "change", "low", "high", "reason", "slope", "slope_se",
+         "df", "cut", "cut_se", "cases"]  # fmt: skip
+
+
 def worth(
-    model: Model | None,
+    found: Sequence[Model],
     table: pd.DataFrame,
     given: pd.DataFrame,
     outcomes: Sequence[str],
@@ -103,49 +145,37 @@ def worth(
     draws: int,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Change of the mean scores if every wait beyond a limit had been cut to it; `model` is that of the waits."""
-    columns = ["feature", "limit", "outcome", "above", "share_above", "change", "low", "high", "reason"]
+    """Change of the mean scores if whatever lies beyond a limit had been cut to it, by the model that tells of it."""
     rows: list[tuple[object, ...]] = []
     for name, limit in ((n, float(v)) for n, some in limits.items() for v in np.atleast_1d(np.asarray(some, float))):
-        used = model is not None and name in model.told
-        raw = given[name].to_numpy(float)[model.ready.rows if model is not None else slice(None)]
+        model = next((m for m in found if name in m.told), None)
+        raw = given[name].to_numpy(float)[slice(None) if model is None else model.ready.rows]
         above = int((raw > limit).sum())
         share = above / max(int(np.isfinite(raw).sum()), 1)
-        reason = (
-            _no_worth(raw, limit, minimum_n) if used else f"not in the regression: {table['reason'].to_dict()[name]}"
-        )
+        unused = f"not in the regression: {table['reason'].to_dict()[name]}"
+        reason = unused if model is None else _no_worth(raw, limit, minimum_n)
         for outcome in outcomes:
-            figures = (math.nan,) * 3
+            figures, product = (math.nan,) * 3, Product(*(math.nan,) * 6)
             if model is not None and not reason:
-                scale = scale_of(name, transform)
-                cut = transformed(raw, np.minimum(raw, limit), scale) - transformed(raw, raw, scale)
-                cut = np.where(np.isfinite(raw), cut, 0.0)
-                column = model.ready.names.index(name) + 1
-                figures = _change(model.fits[outcome], column, cut, weight[model.ready.rows], level, draws, rng)
-            rows.append((name, limit, outcome, above, share, *figures, reason))
-    return pd.DataFrame(rows, columns=columns)
+                product = _product(model, outcome, name, raw, limit, weight, transform)
+                low, high = np.quantile(product.draws(draws, rng), [(1 - level) / 2, (1 + level) / 2])
+                figures = product.value, float(low), float(high)
+            rows.append((name, limit, outcome, above, share, *figures, reason, *product))
+    return pd.DataFrame(rows, columns=WORTH)
 
 
 def _no_worth(raw: Array, limit: float, minimum_n: int) -> str:
     if int((raw <= limit).sum()) < minimum_n:
-        return f"fewer than {minimum_n} cases within the limit: nothing is known about such waits"
+        return f"fewer than {minimum_n} cases within the limit: nothing is known about such cases"
     return "" if int((raw > limit).sum()) >= minimum_n else f"fewer than {minimum_n} cases beyond the limit"
 
 
-def _change(
-    found: Fit, column: int, cut: Array, weight: Array, level: float, draws: int, rng: np.random.Generator
-) -> tuple[float, float, float]:
-    """Slope times mean cut, with bounds of the product's distribution.
-
-    Quantiles of the product of both, drawn from t distributions; the mean cut is drawn on the scale of its logarithm,
-    because its error grows with it. A symmetric (delta) interval covers 88 % where few cases lie beyond the limit.
-    Method: MacKinnon, Lockwood and Williams (2004), Multivariate Behavioral Research 39.
-    """
-    share, n = weight / weight.sum(), len(cut)
+def _product(model: Model, outcome: str, name: str, raw: Array, limit: float, weight: Array, transform: str) -> Product:
+    scale = scale_of(name, transform)
+    cut = transformed(raw, np.minimum(raw, limit), scale) - transformed(raw, raw, scale)
+    cut = np.where(np.isfinite(raw), cut, 0.0)
+    own, one = weight[model.ready.rows], model.fits[outcome]
+    share, n, column = own / own.sum(), len(cut), model.ready.names.index(name) + 1
     mean = float(share @ cut)
     error = float(np.sqrt((share**2 * (cut - mean) ** 2).sum() * n / (n - 1)))
-    slope, se = float(found.slope[column]), float(found.se[column])
-    slopes = slope + se * rng.standard_t(found.df, draws)
-    cuts = mean * np.exp(error / abs(mean) * rng.standard_t(n - 1, draws))
-    low, high = np.quantile(slopes * cuts, [(1 - level) / 2, (1 + level) / 2])
-    return slope * mean, float(low), float(high)
+    return Product(float(one.slope[column]), float(one.se[column]), float(one.df), mean, error, float(n))

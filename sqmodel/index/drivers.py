@@ -12,7 +12,7 @@ import pandas as pd
 from sqmodel.errors import ComputationError
 from sqmodel.index.driver_design import models
 from sqmodel.index.driver_effects import all_effects, worth
-from sqmodel.index.driver_features import BREACH, driver_features
+from sqmodel.index.driver_features import BREACH, REWORK, driver_features
 from sqmodel.index.driver_join import check_arguments, counts_frame, join
 from sqmodel.index.driver_tables import doses, on_paper
 from sqmodel.index.weighting import Weights, derive_weights
@@ -42,7 +42,9 @@ class Drivers(Result):
         unadjusted_low, unadjusted_high (the feature alone); p_curved (whether a curve fits better than the line).
     worth : DataFrame
         feature, limit, outcome, above (cases beyond the limit), share_above, change (points of the mean over all
-        cases if every wait beyond the limit had been cut to it), low, high, reason (why there is none).
+        cases if every wait beyond the limit had been cut to it; of rework and breaches, whose limit is 0, if there had
+        been none), low, high, reason (why there is none); slope with slope_se and df, and cut (mean over the cases, on
+        the feature's scale) with cut_se and cases: the change is their product.
     paper : DataFrame
         rule, outcome, group, value; kept (cases within the rule), felt_slow (share of them whose score is below the
         middle) with felt_slow_low, felt_slow_high; breached, felt_fast (share of those at or above the middle) with
@@ -111,7 +113,7 @@ def find_drivers(
     adjust : sequence of str
         Grouping variables of the questionnaire to hold as well.
     limits : mapping, optional
-        Wait to a limit in hours, or several: what would keeping it be worth?
+        Wait to a limit in hours, or several: what would keeping it be worth? (Of rework and breaches: none at all.)
     middle : float
         A score below it counts as felt slow.
     minimum_n : int
@@ -168,13 +170,13 @@ def find_drivers(
     effects = all_effects(found, scores, weight, level, draws, generator)
     used = np.any([m.ready.rows for m in found], axis=0)
     joined = pd.concat([joined, counts_frame({"cases left out: a feature is unknown": int((~used).sum())})])
-    every = found[0] if len(found[0].told) == len(found[0].ready.names) else None
+    none_at_all = {str(f): 0.0 for f in given if str(f).startswith((REWORK, BREACH))}
     return Drivers(
         n=int(used.sum()),
         quarter=measure.quarter,
         effects=effects,
-        worth=worth(every, table, given, [*dimensions, OVERALL], weight, limits or {}, transform, minimum_n, level,
-                    draws, generator),
+        worth=worth(found, table, given, [*dimensions, OVERALL], weight, {**(limits or {}), **none_at_all}, transform,
+                    minimum_n, level, draws, generator),
         paper=on_paper(given, scores[dimensions], labels, weight, middle, minimum_n, level),
         doses=doses(given[list(table.index[table["used"].astype(bool)])], scores, weight, minimum_n, level),
         features=table,

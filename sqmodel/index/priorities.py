@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from sqmodel.index.columns import Columns, Part, Totals, constant
-from sqmodel.index.weighting import Weights, overall_satisfaction
+from sqmodel.index.weighting import Weights, allocation_parts, fixed_parts, overall_satisfaction
 from sqmodel.measurement.measure import Measure
 from sqmodel.numerics.resampling import Bootstrap
 from sqmodel.result import Result
@@ -38,6 +38,11 @@ class Priorities(Result):
         dimension, performance, shortfall (target minus performance), gain and versus_mean (gain minus the mean gain),
         each with bounds (``_low``, ``_high``) that hold for all items together, and importance (correlation with
         overall satisfaction) with its own.
+    index_points : DataFrame, one row an item
+        What the item would do for the index, as `rank_actions` uses it: share (points of the index for one point of the
+        item: weight of its dimension / number of its items) with share_se, shortfall_se; gain (share x shortfall) and
+        versus_mean (gain minus the mean item's), each with its standard error (``_se``) and degrees of freedom
+        (``_df``).
     actions : tuple of str
         At most three items that surely fall short, whose gain is surely above zero and surely above the average
         item's gain. Empty: the data do not say what comes first.
@@ -47,6 +52,7 @@ class Priorities(Result):
     basis: str
     target: str
     candidates: pd.DataFrame
+    index_points: pd.DataFrame
     actions: tuple[str, ...]
     settings: dict[str, Any]
 
@@ -69,7 +75,7 @@ def find_priorities(
     ----------
     measure : Measure
     weights : Weights
-        Used where there is no overall satisfaction question.
+        Of the index: for `index_points`, and for the gains where there is no overall satisfaction question.
     minimum_n : int
         An item whose expectation fewer stated has no shortfall and no gain.
     level, draws, rng
@@ -94,18 +100,15 @@ def find_priorities(
     performed = to_percent(current.instrument, current.items[codes])
     level_of = [book.mean(performed[c]) for c in codes]
     target = _targets(book, current, codes, level_of, minimum_n)
+    counts = _weights(book, current, weights)
     slopes = _slopes(book, scores, satisfaction) if usable and satisfaction is not None else _given(weights)
     position = {d: j for j, d in enumerate(scores.columns)}
     members = measure.instrument.structure()
     owner = np.array([position[measure.instrument.item(c).dimension] for c in codes])
     size = np.array([len(set(members[measure.instrument.item(c).dimension]) & set(codes)) for c in codes])
 
-    def statistics(t: Totals) -> Totals:
-        short = np.stack([goal(t) - now(t) for goal, now in zip(target, level_of, strict=True)], axis=-1)
-        gain = slopes(t)[..., owner] / size * short
-        return np.concatenate([gain, gain - gain.mean(axis=-1, keepdims=True), short], axis=-1)
-
     generator = np.random.default_rng(rng)
+    statistics = _statistics(target, level_of, slopes, counts, owner, size, book.totals)
     result = book.bootstrap(statistics, rng=generator, draws=draws, level=level, studentise=False)
     table = _table(measure, codes, result)
     totals = book.totals
@@ -117,9 +120,40 @@ def find_priorities(
         basis="satisfaction" if usable else "index",
         target="expectation" if current.has_expectations else "average",
         candidates=table,
+        index_points=_index_points(codes, result).loc[table.index],
         actions=_stand_out(table),
         settings={"level": level, "draws": draws, "interval": "basic bootstrap, simultaneous over items"},
     )
+
+
+def _statistics(
+    target: list[Part],
+    level_of: list[Part],
+    slopes: Part,
+    counts: list[Part],
+    owner: npt.NDArray[np.intp],
+    size: npt.NDArray[np.intp],
+    totals: Totals,
+) -> Part:
+    """Gain, the same less the mean item's, and shortfall; share of the index, gain of the index, less the mean's."""
+
+    def shortfall(t: Totals) -> Totals:
+        return np.stack([goal(t) - now(t) for goal, now in zip(target, level_of, strict=True)], axis=-1)
+
+    with np.errstate(invalid="ignore"):
+        known = np.isfinite(shortfall(totals))
+
+    def versus_mean(gain: Totals) -> Totals:
+        return gain - gain[..., known].mean(axis=-1, keepdims=True) if known.any() else gain * np.nan
+
+    def statistics(t: Totals) -> Totals:
+        short = shortfall(t)
+        gain = slopes(t)[..., owner] / size * short
+        share = np.stack([f(t) for f in counts], axis=-1)[..., owner] / size
+        own = share * short
+        return np.concatenate([gain, versus_mean(gain), short, share, own, versus_mean(own)], axis=-1)
+
+    return statistics
 
 
 def _enough(scores: pd.DataFrame, satisfaction: pd.Series) -> bool:
@@ -162,8 +196,13 @@ def _solve(matrices: Totals, targets: Totals) -> Totals:
 
 
 def _given(weights: Weights) -> Part:
-    fixed = [constant(float(w)) for w in weights.table["weight"]]
+    fixed = fixed_parts(weights)
     return lambda t: np.stack([f(t) for f in fixed], axis=-1)
+
+
+def _weights(book: Columns, current: Responses, weights: Weights) -> list[Part]:
+    """Weights of the index as it takes them: by allocation their sampling error counts, others are constants."""
+    return allocation_parts(book, current) if weights.method == "allocation" else fixed_parts(weights)
 
 
 def _table(measure: Measure, codes: list[str], result: Bootstrap) -> pd.DataFrame:
@@ -173,12 +212,22 @@ def _table(measure: Measure, codes: list[str], result: Bootstrap) -> pd.DataFram
         {"dimension": [measure.instrument.item(c).dimension for c in codes]}, index=pd.Index(codes, name="item")
     )
     for name, start in (("shortfall", 2 * k), ("gain", 0), ("versus_mean", k)):
-        family = np.zeros(3 * k, bool)
+        family = np.zeros(len(result.estimate), bool)
         family[start : start + k] = True
         low, high = result.simultaneous(family)
         table[name], table[f"{name}_low"], table[f"{name}_high"] = result.estimate[family], low[family], high[family]
     table["gain_se"] = result.se[:k]
     return table
+
+
+def _index_points(codes: list[str], result: Bootstrap) -> pd.DataFrame:
+    """Points of the index for one point of an item, and for its shortfall, with linearised errors."""
+    parts = (a.reshape(6, len(codes)) for a in (result.estimate, result.se, result.degrees))
+    estimate, se, degrees = parts
+    frame = {"share": estimate[3], "share_se": se[3], "shortfall_se": se[2]}
+    for name, row in (("gain", 4), ("versus_mean", 5)):
+        frame |= {name: estimate[row], f"{name}_se": se[row], f"{name}_df": degrees[row]}
+    return pd.DataFrame(frame, index=pd.Index(codes, name="item"))
 
 
 def _importance(

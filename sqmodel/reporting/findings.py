@@ -11,6 +11,7 @@ from sqmodel.definitions import Text
 from sqmodel.reporting import charts
 from sqmodel.reporting.blocks import Block, Cell, details, paragraph, table
 from sqmodel.reporting.opening import strongest, weakest
+from sqmodel.reporting.sections import trend as section
 from sqmodel.reporting.words import interval, listed, number, percent, plain, quarter, say, signed, span
 from sqmodel.result import Estimate
 
@@ -235,9 +236,8 @@ def trend(page: Page) -> Block:
         alt=say("trend_alt", **values, **ends),
         caption=say("trend_caption", level=percent(page.study.level), n=span(shown["n"])),
     )
-    return Block(
-        paragraph(words, "say") + chart._repr_html_() + details(say("details_trend"), _trend_table(page)), "trend"
-    )
+    parts = [paragraph(words, "say"), chart._repr_html_(), section.sentences(page)]
+    return Block("".join([*parts, details(say("details_trend"), _trend_table(page))]), "trend")
 
 
 def _trend_point(page: Page, row: pd.Series) -> charts.TrendPoint:
@@ -248,7 +248,7 @@ def _trend_point(page: Page, row: pd.Series) -> charts.TrendPoint:
 
 def _trend_table(page: Page) -> str:
     frame = page.index.trend
-    labels = {"overall": say("overall")} | {d.code: d.label for d in page.measure.instrument.dimensions}
+    labels = section.names(page)
     scopes = list(dict.fromkeys(frame["scope"]))
     headers = [say("col_quarter"), *(labels[s] for s in scopes)]
     rows = []

@@ -1,17 +1,15 @@
-"""The first screen of a page: the finding, the index, the verdict, and what to do first."""
+"""The first screen of a page: the finding, the index and the verdict."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from sqmodel.definitions import Text
 from sqmodel.measurement.measure import Measure, load_criteria
-from sqmodel.reporting.blocks import Block, Cell, badge, both, details, paragraph, table
+from sqmodel.reporting.blocks import Block, badge, both, paragraph
 from sqmodel.reporting.charts import sparkline
-from sqmodel.reporting.words import coefficient, interval, listed, number, percent, plain, quarter, say, signed
+from sqmodel.reporting.words import coefficient, interval, listed, number, percent, quarter, say, signed
 
 if TYPE_CHECKING:
     from sqmodel.reporting.page import Page
@@ -155,59 +153,3 @@ def ledger_number(criterion: str, value: float) -> str:
     if criterion == "bartlett" and 0 <= value < 0.001:
         return "< .001"
     return coefficient(value, 3 if criterion in FIT else 2)
-
-
-def actions(page: Page) -> Block:
-    """What to do first."""
-    found = page.priorities
-    if not found.actions:
-        parts = [paragraph(say("actions_none"), "say")]
-    else:
-        items = "".join(f"<li>{_action(page, code)}</li>" for code in found.actions)
-        count = len(found.actions)
-        first = say("actions_say_one") if count == 1 else say("actions_say", count=count)
-        parts = [paragraph(first, "say"), f'<ol class="do">{items}</ol>']
-    basis = say(f"basis_{found.basis}")
-    parts.append(paragraph(say(f"actions_note_{found.target}", basis=basis), "mute"))
-    parts.append(details(say("candidates"), _candidates(page)))
-    return Block("".join(parts), "actions")
-
-
-def _action(page: Page, code: str) -> str:
-    row = page.priorities.candidates.loc[code]
-    item = page.measure.instrument.item(code)
-    do = item.action or item.name
-    bounds = interval(row["gain_low"], row["gain_high"])
-    gain = say(f"gain_{page.priorities.basis}", interval=bounds)
-    first = f"<div>{both(do)}<small>{both(_evidence(page, code))}</small></div>"
-    return f'{first}<div class="gain">{signed(row["gain"])}<small>{both(gain)}</small></div>'
-
-
-def _evidence(page: Page, code: str) -> Text:
-    row = page.priorities.candidates.loc[code]
-    values: dict[str, Text | str] = {"performance": number(row["performance"]), "gap": number(row["shortfall"])}
-    if pd.isna(row["importance"]):
-        return say("actions_evidence_plain", **values)
-    values["importance"] = coefficient(row["importance"])
-    low, high = coefficient(row["importance_low"]), coefficient(row["importance_high"])
-    values["importance_interval"] = f"{low}–{high}" if row["importance_low"] >= 0 else f"{low}, {high}"
-    if page.priorities.target == "expectation":
-        return say("actions_evidence_expectation", expectation=number(row["performance"] + row["shortfall"]), **values)
-    return say("actions_evidence_average", **values)
-
-
-def _candidates(page: Page) -> str:
-    headers = [say(k) for k in ("col_item", "col_score", "col_gap", "col_importance", "col_gain", "col_interval")]
-    rows = []
-    for code, row in page.priorities.candidates.iterrows():
-        item = page.measure.instrument.item(str(code))
-        numbers = [
-            number(row["performance"]),
-            number(row["shortfall"]),
-            coefficient(row["importance"]),
-            signed(row["gain"]),
-        ]
-        cells = [Cell(item.name), *(Cell(plain(v), right=True) for v in numbers)]
-        cells.append(Cell(interval(row["gain_low"], row["gain_high"]), right=True))
-        rows.append(cells)
-    return table(headers, rows)

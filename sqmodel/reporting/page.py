@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sqmodel.index.actions import Actions
 from sqmodel.index.gaps import Gaps
 from sqmodel.index.outcomes import Outcomes
 from sqmodel.index.priorities import Priorities
 from sqmodel.index.scoring import Index
+from sqmodel.index.trend import Trend
 from sqmodel.measurement.differences import GroupDifferences
 from sqmodel.measurement.exploratory import Exploration
 from sqmodel.measurement.measure import Measure
@@ -19,7 +21,7 @@ from sqmodel.reporting import evidence, findings, opening, performance
 from sqmodel.reporting.blocks import Block
 from sqmodel.reporting.operations import Operations
 from sqmodel.reporting.payload import Payload, payload
-from sqmodel.reporting.sections import complaints, drivers, people, process, warnings
+from sqmodel.reporting.sections import actions, complaints, drivers, people, process, warnings
 from sqmodel.reporting.study import Study
 from sqmodel.survey.responses import Reading
 from sqmodel.survey.screening import Screening
@@ -31,12 +33,14 @@ class Page:
 
     Parameters
     ----------
-    study, reading, screening, reliability, exploration, measure, index, gaps, outcomes, priorities
+    study, reading, screening, reliability, exploration, measure, index, gaps, outcomes, priorities, ranking
         The results of the analysis.
     differences : tuple of GroupDifferences, optional
         Tests of group differences to mention.
     operations : Operations, optional
         What the lender did; a section is there for the records that the params name.
+    history : Trend, optional
+        Changes from quarter to quarter; None where there is one quarter.
     """
 
     study: Study
@@ -49,8 +53,10 @@ class Page:
     gaps: Gaps
     outcomes: Outcomes
     priorities: Priorities
+    ranking: Actions
     differences: tuple[GroupDifferences, ...] = field(default=())
     operations: Operations = field(default_factory=Operations)
+    history: Trend | None = None
 
     def __repr__(self) -> str:
         return f"<Page {self.study.business_line} {self.index.quarter}>"
@@ -60,8 +66,8 @@ class Page:
         return opening.headline(self)
 
     def actions(self) -> Block:
-        """What to do first, with evidence."""
-        return opening.actions(self)
+        """What to do first, of items, drivers and standards, with evidence."""
+        return actions.actions(self)
 
     def dimensions(self) -> Block:
         """Scores of the dimensions and their change."""
@@ -104,7 +110,7 @@ class Page:
         return drivers.drivers(self)
 
     def trend(self) -> Block:
-        """The index over the quarters."""
+        """The index over the quarters, sure changes and signals."""
         return findings.trend(self)
 
     def trust(self) -> Block:

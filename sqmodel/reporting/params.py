@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
 import yaml
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sqmodel.definitions import Text
 from sqmodel.errors import InputError, ParamsError, Problem
+from sqmodel.index.actions import PREFIXES
 from sqmodel.measurement.measure import load_criteria
 from sqmodel.reporting.sources import PLACEHOLDER, RECORDS, files_of, found_path, is_path, is_url
 from sqmodel.survey.instrument import Instrument, load_instrument
@@ -60,11 +61,15 @@ class Params(BaseModel):
     policy: Literal["error", "missing"] = "error"
     exclude: list[str] = Field(default_factory=lambda: ["longstring", "too_fast", "duplicate", "share_missing"])
     margins: dict[str, dict[str, float]] = Field(default_factory=dict, description="known shares to rake to")
-    weighting: Literal["equal", "allocation", "regression", "given"] = "equal"
+    weighting: Literal["equal", "allocation", "regression", "given", "shapley", "relative", "loadings", "component",
+                       "entropy", "critic"] = "equal"  # fmt: skip
     weights: dict[str, float] = Field(default_factory=dict, description="with weighting: given")
     strata: str = Field(default="", description="group variable of the sampling design")
     criteria: dict[str, Any] = Field(default_factory=dict, description="thresholds to override")
     drop_items: list[str] = Field(default_factory=list)
+    controllability: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict, description="share of its headroom that the lender can move: item, wait, ... to 0..1"
+    )
     accept: str = Field(default="", description="why a measure that failed is shown all the same")
     minimum_n: int = Field(default=10, ge=3, le=1000)
     level: float = Field(default=0.95, gt=0.5, lt=1)
@@ -142,6 +147,16 @@ class Params(BaseModel):
         for dimension, members in instrument.structure().items():
             if not kept & set(members):
                 yield f"drop_items: expected an item left in dimension {dimension!r}, found none"
+
+    def _controllability_problems(self, instrument: Instrument) -> Iterator[str]:
+        """Items must be scored ones; what the records will tell of waits, rework and limits is not known yet."""
+        kept = self._kept(instrument)
+        for code in self.controllability:
+            if code not in kept and not code.startswith(PREFIXES):
+                near = difflib.get_close_matches(code, kept, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                others = ", ".join(f"{p}..." for p in PREFIXES)
+                yield f"controllability: expected scored items of {instrument.name}, {others}, found {code!r}{hint}"
 
     def digests(self) -> dict[str, str]:
         """Sha256 of every input file, by its path in the params; of an absolute path only what tells it apart."""

@@ -19,6 +19,7 @@ MIME = "application/vnd.sqmodel.results+json"
 SCHEMA = "sqmodel.results/1"
 ANSWERS = "answers in "
 VALIDATION_SCHEMA = "sqmodel.validation/1"
+DESIGN_SCHEMA = "sqmodel.design/1"
 
 
 class _Part(BaseModel):
@@ -90,6 +91,24 @@ class ValidationResults(_Part):
     results: dict[str, Any]
 
 
+class DesignResults(_Part):
+    """Content of the results.json of a design study."""
+
+    schema_: Literal["sqmodel.design/1"] = Field(alias="schema")
+    page: PageTexts
+    name: str
+    simulated: bool
+    verdict: Literal["ok", "doubtful", "blocks"]
+    n: int
+    study: dict[str, Any]
+    inputs: dict[str, str]
+    labels: dict[str, dict[str, Bilingual]]
+    results: dict[str, Any]
+
+
+SCHEMAS: dict[str, type[_Part]] = {VALIDATION_SCHEMA: ValidationResults, DESIGN_SCHEMA: DesignResults}
+
+
 @dataclass(frozen=True, repr=False)
 class Payload:
     """Results of a report; displays as a line, and carries the record under its own media type."""
@@ -97,10 +116,15 @@ class Payload:
     content: dict[str, Any]
 
     def __repr__(self) -> str:
-        return f"<Payload {self.content['business_line']} {self.content['quarter']}: {self.content['schema']}>"
+        return f"<Payload {name_of(self.content)}: {self.content['schema']}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return {MIME: self.content}
+
+
+def name_of(content: dict[str, Any]) -> str:
+    """Line and quarter of a record, or the name of the study."""
+    return str(content["name"]) if "name" in content else f"{content['business_line']} {content['quarter']}"
 
 
 def payload(page: Page) -> Payload:
@@ -126,7 +150,7 @@ def payload(page: Page) -> Payload:
         "verdict": page.measure.verdict,
         "index": _number(index.overall),
         "change": None if index.change is None else _number(index.change),
-        "actions": list(page.priorities.actions),
+        "actions": list(page.ranking.first),
         "study": study.public(),
         "inputs": inputs_of(study, page.reading),
         "labels": labels_of(instrument, study),
@@ -142,8 +166,10 @@ def payload(page: Page) -> Payload:
             "gaps": page.gaps.to_json(),
             "outcomes": page.outcomes.to_json(),
             "priorities": page.priorities.to_json(),
+            "actions": page.ranking.to_json(),
             "differences": [d.to_json() for d in page.differences],
             "operations": page.operations.record(),
+            **({} if page.history is None else {"trend": page.history.to_json()}),
         },
     }
     return Payload(check_results(content))
@@ -174,15 +200,15 @@ def labels_of(instrument: Instrument, study: Study) -> dict[str, dict[str, dict[
 
 
 def check_results(content: dict[str, Any]) -> dict[str, Any]:
-    """Check a record against the schema of results.json, that of a page or of a dossier.
+    """Check a record against the schema of results.json, that of a page, of a dossier or of a design study.
 
     Raises
     ------
     InputError
         With every place that does not fit.
     """
-    dossier = isinstance(content, dict) and content.get("schema") == VALIDATION_SCHEMA
-    schema = ValidationResults if dossier else Results
+    named = str(content.get("schema")) if isinstance(content, dict) else ""
+    schema = SCHEMAS.get(named, Results)
     try:
         schema.model_validate(content)
     except ValidationError as error:

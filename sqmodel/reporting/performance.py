@@ -158,13 +158,13 @@ def _map(page: Page, names: dict[str, Text]) -> str:
             names[str(c)],
             _row_estimate(row, "importance", page, int(rows[str(c)]["n"])),
             _row_estimate(rows[str(c)], "performance", page, int(rows[str(c)]["n"])),
-            highlight=c in page.priorities.actions,
+            highlight=c in page.ranking.first,
         )
         for c, row in candidates.iterrows()
         if not math.isnan(row["importance"])
     ]
     values = {str(c): float(gaps["performance"][c]) for c in candidates.index}
-    first = [c for c in page.priorities.actions if c in values] or list(gaps["performance"].nsmallest(3).index)
+    first = [c for c in page.ranking.first if c in values] or list(gaps["performance"].nsmallest(3).index)
     chart = charts.priority_map(
         "map",
         points,

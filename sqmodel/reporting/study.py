@@ -20,7 +20,10 @@ from sqmodel.errors import (
     ResponsesError,
     SmallSampleWarning,
 )
+from sqmodel.index.actions import Actions, rank_actions
+from sqmodel.index.priorities import Priorities
 from sqmodel.index.scoring import Index, build_index
+from sqmodel.index.trend import Trend, assess_trend
 from sqmodel.index.weighting import Weights, derive_weights
 from sqmodel.measurement.confirmatory import Confirmation, confirm
 from sqmodel.measurement.differences import GroupDifferences, assess_group_differences
@@ -119,7 +122,7 @@ class Study(Params):
             All problems at once, each with its key.
         """
         flags = [f for f in self.exclude if f not in SOURCES]
-        problems = [*self._item_problems(answers.instrument)]
+        problems = [*self._item_problems(answers.instrument), *self._controllability_problems(answers.instrument)]
         problems += [f"exclude: expected flags among {', '.join(SOURCES)}, found {f!r}" for f in flags]
         known = ", ".join(answers.group_codes) or "none"
         if self.strata and self.strata not in answers.group_codes:
@@ -127,7 +130,7 @@ class Study(Params):
         problems += self._margin_problems(answers, "")
         if not problems and self.margins:
             problems += self._margin_problems(screen(answers, exclude=self.exclude).keep(answers), " after screening")
-        if self.weighting != "regression" or not any(p.startswith("drop_items") for p in problems):
+        if self.weighting in ("equal", "allocation", "given") or not any(p.startswith("drop_items") for p in problems):
             problems += self._weighting_problems(answers)
         if problems:
             raise ParamsError(f"{self.business_line} {self.quarter}", problems, "correct the params; nothing was run")
@@ -204,9 +207,29 @@ class Study(Params):
             **self.resampling,
         )
 
+    def assess_trend(self, measure: Measure, index: Index) -> Trend | None:
+        """`sqmodel.assess_trend` at the weights of the index; None where no earlier quarter is large enough."""
+        if not index.previous_quarter:
+            return None
+        options = {"minimum_n": self.minimum_n, "strata": self.strata or None, "accept": self.accept} | self.resampling
+        return assess_trend(measure, weights=index.weights, **options)
+
     def assess_operations(self, measure: Measure, *, weights: Weights) -> Operations:
         """What the lender did in the quarter, as far as the params name records of it."""
         return assess_operations(self, measure, weights=weights)
+
+    def rank_actions(self, priorities: Priorities, operations: Operations) -> Actions:
+        """`sqmodel.rank_actions` over the items and what the lender did."""
+        return rank_actions(
+            priorities,
+            drivers=operations.drivers,
+            compliance=operations.compliance,
+            process=operations.process,
+            controllability=self.controllability,
+            minimum_n=self.minimum_n,
+            level=self.level,
+            rng=self.seed,
+        )
 
     def assess_differences(self, responses: Responses, index: Index) -> tuple[GroupDifferences, ...]:
         """Welch tests by every group variable that shows at least two groups and whose groups may be compared.

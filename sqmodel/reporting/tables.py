@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from sqmodel.reporting.payload import VALIDATION_SCHEMA, check_results
+from sqmodel.reporting.payload import DESIGN_SCHEMA, SCHEMA, VALIDATION_SCHEMA, check_results, name_of
 from sqmodel.result import decode
 
 EPOCH = datetime.datetime(2000, 1, 1)
@@ -19,9 +19,11 @@ SHEETS = {
     "gaps": ("dimensions", "items", "prediction", "difference_reliability"),
     "outcomes": ("table",),
     "priorities": ("candidates",),
+    "actions": ("candidates",),
     "reliability": ("coefficients", "intervals", "items", "answers"),
     "exploration": ("suggestions", "eigenvalues", "loadings"),
     "reading": ("changes",),
+    "trend": ("changes",),
 }
 OPERATIONS_SHEETS = {
     "process": ("steps", "waits", "bottlenecks", "rework", "handovers", "documents", "variants", "channels",
@@ -49,6 +51,14 @@ VALIDATION_SHEETS = {
     "planning": ("rmsea", "simulation", "kinds"),
     "reading": ("changes",),
 }
+DESIGN_SHEETS = {
+    "uncertainty": ("scores", "ranks", "split", "factors", "convergence"),
+    "weights": ("weights", "rankings", "units", "methods", "doubts"),
+    "coherence": ("findings", "nodes", "branches", "between"),
+    "composite": ("scores", "raw", "denominated", "imputed", "treated", "normalised", "treatment", "imputations", "lost",
+                  "left_out", "weights"),
+}  # fmt: skip
+BOOKS = {SCHEMA: SHEETS, VALIDATION_SCHEMA: VALIDATION_SHEETS, DESIGN_SCHEMA: DESIGN_SHEETS}
 
 
 def companions(results: dict[str, Any]) -> dict[str, bytes]:
@@ -76,13 +86,13 @@ def workbook(results: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "nan_inf_to_errors": False}
     book = xlsxwriter.Workbook(buffer, options)
-    book.set_properties({"created": EPOCH, "title": f"{results['business_line']} {results['quarter']}"})
+    book.set_properties({"created": EPOCH, "title": name_of(results)})
     head = book.add_format({"bold": True, "bottom": 1})
     labels = _flat(results["labels"])
-    _write(book, "ledger", decode(results["results"]["ledger"]), head, labels)
-    sheets = VALIDATION_SHEETS if results["schema"] == VALIDATION_SCHEMA else SHEETS
-    found = results["results"]
-    named = [(name, parts, found[name]) for name, parts in sheets.items()]
+    sheets, found = BOOKS[results["schema"]], results["results"]
+    if "ledger" in found:
+        _write(book, "ledger", decode(found["ledger"]), head, labels)
+    named = [(name, parts, found[name]) for name, parts in sheets.items() if name in found]
     operations = found.get("operations", {})
     named += [(name, parts, operations[name]) for name, parts in OPERATIONS_SHEETS.items() if name in operations]
     for name, parts, fields in named:
@@ -95,7 +105,8 @@ def workbook(results: dict[str, Any]) -> bytes:
 
 
 def _flat(labels: dict[str, dict[str, dict[str, str]]]) -> dict[str, str]:
-    return {code: text["zh"] for kind in ("items", "dimensions", "groups") for code, text in labels[kind].items()}
+    return {code: text["zh"] for kind in ("items", "dimensions", "groups", "nodes")
+            for code, text in labels.get(kind, {}).items()}  # fmt: skip
 
 
 def _write(book: Any, name: str, frame: pd.DataFrame, head: Any, labels: dict[str, str]) -> None:

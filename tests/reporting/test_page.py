@@ -54,6 +54,10 @@ def test_a_second_instrument_publishes_without_a_change_of_code(page: Page) -> N
 def test_the_planted_weakness_is_found_and_acted_on(page: Page) -> None:
     assert page.priorities.actions
     assert {page.measure.instrument.item(c).dimension for c in page.priorities.actions} == {"SPEED"}
+    assert page.ranking.first
+    assert set(page.ranking.candidates.loc[list(page.ranking.first), "dimension"]) == {"SPEED"}
+    assert page.record().content["actions"] == list(page.ranking.first)
+    assert "Begin with" in page.actions().html
     mail = page.index.groups.set_index("value").loc["mail"]
     assert mail["difference_high"] < 0
     assert "E-mail (" in page.groups().html
@@ -68,7 +72,7 @@ def test_permuting_the_answers_changes_title_verdict_and_actions(page: Page, tmp
     assert other.measure.verdict == "reject"
     assert title(other) != title(page)
     assert title(other).startswith("The evidence is too weak to publish")
-    assert other.priorities.actions == ()
+    assert other.priorities.actions == other.ranking.first == ()
     assert "Shown although the checks failed, because: to see what noise looks like" in other.headline().html
 
 

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 import sqmodel as sq
+from sqmodel.index.actions import Actions
+from sqmodel.index.priorities import Priorities
 from sqmodel.measurement.measure import Measure
 from sqmodel.operations.simulate import DEMO_TRUTH
 from sqmodel.reporting.operations import Operations, assess_operations
@@ -252,11 +254,74 @@ def test_drivers(page: Page) -> None:
     row = paper.sort_values("felt_slow", ascending=False, kind="stable").iloc[0]
     assert f"全部时限都达标的 {row['kept']} 件中，{percent(row['felt_slow'])}（{per(row, 'felt_slow')}）" in zh
     assert f"of {row['kept']} cases that kept every limit, {percent(row['felt_slow'])}" in en
-    sure = found.worth.query("outcome == 'overall' and low > 0") if len(found.worth) else found.worth
+    sure = found.worth.query("outcome == 'overall' and low > 0 and limit > 0") if len(found.worth) else found.worth
     for _, worth in sure.sort_values("change", ascending=False).head(2).iterrows():
         bounds = interval(worth["low"], worth["high"], sign=True)
         assert f"指数约可提高 {signed(worth['change'])} 分（{bounds['zh']}）" in zh
         assert f"about {signed(worth['change'])} points higher ({bounds['en']})" in en
+
+
+@pytest.fixture(scope="module")
+def priorities(measure: Measure) -> Priorities:
+    return sq.find_priorities(measure, weights=sq.derive_weights(measure), draws=200)
+
+
+def ranked(page: Page, priorities: Priorities, ranking: Actions | None = None, **shares: float) -> Page:
+    """The page with everything that could be done; `shares` are those that the lender can move."""
+    study = page.study.model_copy(update={"controllability": shares})
+    shown = page_of(study, page.measure, page.operations)
+    object.__setattr__(shown, "priorities", priorities)
+    object.__setattr__(shown, "ranking", ranking or study.rank_actions(priorities, page.operations))
+    return shown
+
+
+def test_what_to_do_first_is_told_with_gain_and_interval(page: Page, priorities: Priorities) -> None:
+    shown = ranked(page, priorities)
+    zh, en = both(shown, "actions")
+    first = shown.ranking.first
+    assert first[:2] == ("eff2", "eff1")
+    for code in first:
+        row: Any = shown.ranking.candidates.loc[code]
+        action = shown.measure.instrument.item(code).action
+        assert action is not None
+        assert f"{action['zh']} 可确定得分" in zh
+        assert f"{action['en']} sureScore" in en
+        assert f"{signed(row['gain'])}指数分，{interval(row['joint_low'], row['joint_high'])['zh']}" in zh
+    assert f"建议从标注“可确定”的 {len(first)} 项做起" in zh
+    assert f"Begin with the {len(first)} marked sure" in en
+    assert "与办理过程有关：授信审批等待（同一提升，不可相加）" in zh
+    listed = cells(section(shown, "actions"))
+    assert len(listed) == int((shown.ranking.candidates["gain"] > 0).sum())
+    wait = next(row for row in listed if "授信审批等待：不超过 35 个工作小时" in row[0])
+    assert "Wait for Credit approval: at most 35 working hours" in wait[0]
+    assert wait[-1] == "–"
+
+
+def test_where_only_drivers_are_left_nothing_is_sure(page: Page, priorities: Priorities) -> None:
+    shown = ranked(page, priorities, wait_credit_approval=0.5, **dict.fromkeys(page.measure.items, 0.0))
+    zh, en = both(shown, "actions")
+    worth: Any = of(page, "drivers").worth.query("feature == 'wait_credit_approval' and limit == 35").iloc[0]
+    assert "没有哪一项能确定地排在前面" in zh
+    assert "Nothing is sure to come first" in en
+    assert f"授信审批等待：不超过 35 个工作小时 待定目前 {percent(worth['share_above'])} 的案件超出" in zh
+    assert "其中 50% 由本机构掌握" in zh
+    assert "50% of it is in the lender's hands" in en
+    assert shown.ranking.first == ()
+
+
+def test_a_standard_is_told_by_its_target(page: Page, priorities: Priorities) -> None:
+    known = ranked(page, priorities).ranking
+    table = known.candidates.copy()
+    missed = [str(c) for c in table.index[table["source"] == "standard"]]
+    table.loc[missed, ["gain", "joint_low", "joint_high"]] = 9.0, 8.0, 10.0
+    table.loc[missed, "sure"] = True
+    table.loc[missed, "overlaps"] = ""
+    shown = ranked(page, priorities, replace(known, candidates=table.sort_values("gain", ascending=False)))
+    zh, en = both(shown, "actions")
+    rules = of(page, "compliance").rules.set_index(["rule", "path"])
+    row: Any = rules.loc[("decision", "urgent")]
+    assert f"{row['title_zh']}（加急）：达标率提高到 85% 可确定目前达标率 {percent(row['share'])}（" in zh
+    assert f": kept in 85% of the cases sureKept in {percent(row['share'])} ({per(row)}) now" in en
 
 
 def test_a_section_without_results_is_left_out(page: Page) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import yaml
 from sqmodel.definitions import Text
 from sqmodel.errors import InputError, ParamsError, ResponsesError
 from sqmodel.index.scoring import build_index
+from sqmodel.index.weighting import Method
 from sqmodel.measurement.comparability import EFFECTS, VARIABLES, Comparability
 from sqmodel.measurement.exploratory import explore
 from sqmodel.measurement.measure import qualify
@@ -23,6 +25,7 @@ from sqmodel.reporting.payload import payload
 from sqmodel.reporting.plan import check, make_plan
 from sqmodel.reporting.sources import expand_quarters, project_root
 from sqmodel.reporting.study import Study, load_study
+from sqmodel.reporting.words import say
 from sqmodel.survey.instrument import Group
 from sqmodel.survey.responses import Responses
 from sqmodel.survey.screening import screen
@@ -122,6 +125,15 @@ def test_an_unknown_parameter_of_a_notebook_is_an_error_too() -> None:
     with pytest.raises(ParamsError) as caught:
         load_study(GOOD | {"quater": "2026Q3"})
     assert "  - unknown key 'quater'; did you mean 'quarter'?" in str(caught.value)
+
+
+def test_shares_under_control_lie_between_0_and_1() -> None:
+    with pytest.raises(ParamsError) as caught:
+        load_study(GOOD | {"controllability": {"q1": 2, "wait_review": -0.5, "q2": 0.5}})
+    assert [str(p) for p in caught.value.problems] == [
+        "controllability.q1: input should be less than or equal to 1, found 2",
+        "controllability.wait_review: input should be greater than or equal to 0, found -0.5",
+    ]
 
 
 def test_the_notebook_declares_every_key_of_the_schema_with_its_default() -> None:
@@ -345,6 +357,12 @@ WRONG = {
         "drop_items: expected items of desk_service, found 'q10'; did you mean 'q1'?",
         "drop_items: expected an item left in dimension 'CARE', found none",
     ]),
+    "controllability": ({"q1": 0.5, "q22": 0.5, "profit": 1.0, "wait_review": 0.4}, [
+        "controllability: expected scored items of desk_service, wait_..., rework_..., breach_..., standard_..., found "
+        "'q22'; did you mean 'q2'?",
+        "controllability: expected scored items of desk_service, wait_..., rework_..., breach_..., standard_..., found "
+        "'profit'",
+    ]),
     "exclude": (["long"], [
         "exclude: expected flags among longstring, irv, mahalanobis, even_odd, duplicate, share_missing, too_fast, "
         "found 'long'",
@@ -389,8 +407,18 @@ def test_weights_that_the_answers_cannot_give_are_refused(tmp_path: Path) -> Non
     frame = desk_answers(60, seed=4).drop(columns="happy")
     with pytest.raises(ParamsError, match="weighting by regression: expected an overall satisfaction question"):
         desk(tmp_path, frame, weighting="regression").read()
+    with pytest.raises(ParamsError, match="weighting by shapley: expected an overall satisfaction question"):
+        desk(tmp_path, frame, weighting="shapley").read()
     with pytest.raises(ParamsError, match="weighting by allocation: expected the importance columns"):
         desk(tmp_path, frame, weighting="allocation").read()
+
+
+def test_every_way_of_weighting_is_a_param_and_has_words(tmp_path: Path) -> None:
+    assert get_args(Study.model_fields["weighting"].annotation) == get_args(Method)
+    for method in get_args(Method):
+        words = say(f"weighting_{method}")
+        assert words["zh"] != words["en"]
+    assert len(desk(tmp_path, weighting="critic").read()) > 0
 
 
 def test_a_value_that_screening_empties_is_told(tmp_path: Path) -> None:

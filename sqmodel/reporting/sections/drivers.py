@@ -114,10 +114,10 @@ def _on_paper(page: Page, found: Drivers) -> list[Text]:
 
 
 def _worth(page: Page, found: Drivers) -> list[Text]:
-    """What keeping a limit would be worth, where the interval excludes zero."""
+    """What keeping a limit of a wait would be worth, where the interval excludes zero."""
     if found.worth.empty:
         return []
-    sure = found.worth[(found.worth["outcome"] == OVERALL) & (found.worth["low"] > 0)]
+    sure = found.worth.query("outcome == @OVERALL and low > 0 and limit > 0")
     return [
         say(
             "drivers_worth",

@@ -27,7 +27,7 @@ TRUE_SLOPE = SLOPE / SPREAD * 100 / 6
 SIZES = (50, 200)
 
 
-def cases(n: int, rng: np.random.Generator) -> tuple[Array, pd.DataFrame]:
+def cases(n: int, rng: np.random.Generator, slope: float = SLOPE) -> tuple[Array, pd.DataFrame]:
     """Answers to the items of EXP, EFF and RSK (n, 6), and what happened."""
     first = np.clip(rng.standard_normal(n), -2.2, 2.2)
     second = np.clip(0.3 * first + 0.95 * rng.standard_normal(n), -2.2, 2.2)
@@ -36,7 +36,7 @@ def cases(n: int, rng: np.random.Generator) -> tuple[Array, pd.DataFrame]:
     general = rng.uniform(-0.5, 0.5, (n, 1))
     scatter = rng.uniform(-0.8, 0.8, (n, 6)) * (1 + 0.15 * (first[:, None] + 2.2))
     centre = np.full((n, 6), 4.2)
-    centre[:, 2:4] += SLOPE * first[:, None]
+    centre[:, 2:4] += slope * first[:, None]
     answers = np.floor(centre + general + scatter + rng.random((n, 6)))
     wait = np.expm1(4 + SPREAD * first)
     features = pd.DataFrame(
@@ -89,7 +89,7 @@ def judge(found: Drivers) -> dict[str, bool]:
     true = pd.Series([planted.get(key, 0.0) for key in effects.index], index=effects.index)
     row: Any = effects.loc[("wait_a", "EFF")]
     none: Any = effects.loc[("wait_b", "EFF")]
-    worth: Any = found.worth.set_index("outcome").loc["EFF"]
+    worth: Any = found.worth[found.worth["feature"] == "wait_a"].set_index("outcome").loc["EFF"]
     paper: Any = found.paper[(found.paper["group"] == "all") & (found.paper["outcome"] == "EFF")].iloc[0]
     dose: Any = found.doses[(found.doses["feature"] == "rework_c") & (found.doses["outcome"] == "EFF")].iloc[0]
     gap = known["slow_beyond"] - known["slow"]
