@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sqmodel.errors import CompositeError
-from sqmodel.index.composite import Arrangement, Imputation, scale_problems
+from sqmodel.index.composite import Arrangement, Imputation, scale_problems, unlike_children
 from sqmodel.index.tree import IndexTree
 from sqmodel.numerics.aggregation import Aggregation
-from sqmodel.numerics.indicators import Normalisation
+from sqmodel.numerics.indicators import SCALES, Normalisation
 
 Floats = npt.NDArray[np.float64]
 Scaling = tuple[Normalisation, tuple[float, float] | None]
 Levels = Aggregation | tuple[Aggregation, ...]
+NOISE = "weight_noise"
 REMEDY = "correct the alternatives; one that was asked for is never left out silently"
 
 
@@ -56,13 +57,38 @@ class Alternatives:
     noise: float | tuple[float, ...] = 0.0
     drop: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        problems = []
+        for name in ("impute", "treat", "normalise", "aggregate", "drop"):
+            given = getattr(self, name)
+            if isinstance(given, str) or not isinstance(given, Sequence):
+                problems.append(f"{name}: expected a list of alternatives, found {given!r}")
+            else:
+                object.__setattr__(self, name, tuple(tuple(v) if isinstance(v, list) else v for v in given))
+        if not problems:
+            wrong = [v for v in self.normalise if not isinstance(v, tuple) or len(v) != 2]
+            problems += [f"normalise: expected a method and its scale, found {v!r}" for v in wrong]
+        if problems:
+            raise CompositeError("alternatives", problems, REMEDY)
+        scaled = tuple((m, None if e is None else (float(e[0]), float(e[1]))) for m, e in self.normalise)
+        object.__setattr__(self, "normalise", scaled)
+
     def options(self, how: Arrangement) -> dict[str, list[Any]]:
-        """All options of every discrete choice, the arrangement's own first."""
+        """All options of every discrete choice, the arrangement's own first; what is the same is there once."""
+
+        def ends(method: Any, scale: Any) -> tuple[Any, Any]:
+            given = scale if method in SCALES else None
+            return method, None if given is None or tuple(given) == SCALES[method] else tuple(map(float, given))
+
+        def levels(method: Any) -> Any:
+            each = (method,) if isinstance(method, str) else tuple(method)
+            return each[0] if len(set(each)) == 1 else each
+
         own: dict[str, tuple[Any, Sequence[Any]]] = {
             "imputation": (how.impute, self.impute),
             "treatment": (how.winsorised if how.treat else None, self.treat),
-            "normalisation": ((how.normalise, how.scale), self.normalise),
-            "aggregation": (how.aggregate if isinstance(how.aggregate, str) else tuple(how.aggregate), self.aggregate),
+            "normalisation": (ends(how.normalise, how.scale), [ends(*v) for v in self.normalise]),
+            "aggregation": (levels(how.aggregate), [levels(v) for v in self.aggregate]),
             "weights": ("", tuple(self.trees)),
             "dropped": ("", self.drop),
         }
@@ -72,7 +98,7 @@ class Alternatives:
     def names(self, how: Arrangement) -> tuple[str, ...]:
         """The factors that really vary."""
         varied = [name for name, options in self.options(how).items() if len(options) > 1]
-        return (*varied, *(["weight_noise"] if np.any(self.noise) else []))
+        return (*varied, *([NOISE] if np.any(self.noise) else []))
 
     def reach(self, tree: IndexTree) -> Floats:
         """Noise of the weight of each node, shape (nodes,)."""
@@ -104,7 +130,7 @@ def _unknown(alternatives: Alternatives, how: Arrangement, tree: IndexTree, grou
         elif kind.startswith("group") and not groups:
             yield f"groups: expected a column for impute {kind!r}, found none"
     for steps in alternatives.treat:
-        if steps is not None and steps < 0:
+        if steps is not None and (not isinstance(steps, int) or steps < 0):
             yield f"treat: expected 0 or more steps, or none, found {steps}"
     for method, scale in alternatives.normalise:
         if method not in get_args(Normalisation):
@@ -119,19 +145,29 @@ def _unknown(alternatives: Alternatives, how: Arrangement, tree: IndexTree, grou
         yield f"noise: expected a share from 0 to below 1, found {alternatives.noise}"
     if len(noise) not in (1, len(tree.levels)):
         yield f"noise: expected one share or {len(tree.levels)}, one a level, found {len(noise)}"
-    structure = [(n.code, n.parent) for n in tree.nodes]
+    own = {n.code: n.model_copy(update={"weight": 1.0, "title": None}) for n in tree.nodes}
     for name, other in alternatives.trees.items():
-        if [(n.code, n.parent) for n in other.nodes] != structure:
-            yield f"trees: expected the nodes of {tree.name} with other weights, found others in {name!r}"
+        if {n.code: n.model_copy(update={"weight": 1.0, "title": None}) for n in other.nodes} != own:
+            yield f"trees: expected the nodes of {tree.name} with other weights only, found others in {name!r}"
     known = {n.code for n in tree.nodes} - {tree.root}
     yield from (f"drop: expected nodes below the index, found {c!r}" for c in alternatives.drop if c not in known)
     for code in alternatives.drop:
-        # Raises where nothing is left, or where shares no longer sum to one.
         if code in known:
-            try:
-                tree.without([code])
-            except CompositeError as error:
-                yield from (f"drop {code}: {p}" for p in error.problems)
+            yield from _dropped(code, tree, "")
+            yield from (p for name, other in alternatives.trees.items() if set(own) == {n.code for n in other.nodes}
+                        for p in _dropped(code, other, f" of {name}"))  # fmt: skip
+
+
+def _dropped(code: str, tree: IndexTree, which: str) -> Iterator[str]:
+    """What keeps a node from being left out: nothing left, shares that no longer sum to one, weights of zero."""
+    try:
+        left = tree.without([code])
+    except CompositeError as error:
+        yield from (f"drop {code}{which}: {p}" for p in error.problems)
+        return
+    for branch in (b for level in left.levels for b in level):
+        if not any(left.node(c).weight > 0 for c in left.children(branch)):
+            yield f"drop {code}{which}: {branch}: expected a child with a weight above 0 to be left, found none"
 
 
 def _levels(method: Levels, tree: IndexTree) -> Iterator[str]:
@@ -147,6 +183,7 @@ def _incompatible(options: Mapping[str, list[Any]], tree: IndexTree) -> Iterator
     """Means that take no values of 0 or below, after what gives such values."""
     for levels in options["aggregation"]:
         methods = (levels,) * len(tree.levels) if isinstance(levels, str) else levels
+        yield from unlike_children(tree, methods)
         for level, method in enumerate(methods):
             if method not in ("geometric", "harmonic"):
                 continue

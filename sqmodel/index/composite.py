@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -182,7 +182,8 @@ def build_composite(
         settings={
             "impute": how.impute, "groups": groups, "present": how.present, "treat": how.treat,
             "winsorised": how.winsorised, "skewness": SKEWNESS, "kurtosis": KURTOSIS, "normalise": how.normalise,
-            "scale": [*(how.scale or SCALES.get(how.normalise) or ())], "aggregate": list(how.methods(len(tree.levels))),
+            "scale": [*(how.scale or SCALES.get(how.normalise) or ())],
+            "aggregate": list(how.methods(len(tree.levels))),
         },
     )  # fmt: skip
 
@@ -194,6 +195,8 @@ def _check_arrangement(tree: IndexTree, how: Arrangement, groups: str) -> None:
                  for m in dict.fromkeys(methods) if m not in get_args(Aggregation)]  # fmt: skip
     if len(methods) != len(tree.levels):
         problems.append(f"aggregate: expected one method or {len(tree.levels)}, one a level, found {len(methods)}")
+    if len(methods) == len(tree.levels):
+        problems += unlike_children(tree, methods)
     for name, value, known in (("impute", how.impute, get_args(Imputation)),
                                ("normalise", how.normalise, get_args(Normalisation))):  # fmt: skip
         if value not in known:
@@ -210,6 +213,18 @@ def _check_arrangement(tree: IndexTree, how: Arrangement, groups: str) -> None:
         problems += [f"{c}: expected goalposts, found none" for c in tree.indicators if not tree.node(c).goalposts]
     if problems:
         raise CompositeError(tree.name, problems, REMEDY)
+
+
+def unlike_children(tree: IndexTree, methods: Sequence[str]) -> Iterator[str]:
+    """Branches that would mix outranking scores, from -1 to 1, with values of another scale."""
+    height = {branch: k for k, level in enumerate(tree.levels) for branch in level}
+    for level, method in zip(tree.levels, methods, strict=False):
+        for branch in level if method != "copeland" else ():
+            outranked = {c: c in height and methods[height[c]] == "copeland" for c in tree.children(branch)}
+            if len(set(outranked.values())) > 1:
+                other = next(c for c, o in outranked.items() if not o)
+                yield (f"{branch}: expected children on one scale, found {next(c for c, o in outranked.items() if o)} "
+                       f"by copeland beside {other}")  # fmt: skip
 
 
 def scale_problems(method: str, scale: tuple[float, float] | None) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sqmodel.index.alternatives import Alternatives
+from sqmodel.errors import CompositeError
+from sqmodel.index.alternatives import NOISE, Alternatives
 from sqmodel.index.composite import Arrangement, Composite, imputation
 from sqmodel.index.replicate_means import children_at, replicate_means
 from sqmodel.index.samples import JudgeSample, Sample
@@ -33,11 +34,29 @@ class Pool:
     samples : tuple of ndarray, shape (draws, units, columns)
     judges : dict of branch to ndarray, shape (draws, children)
     noise : ndarray, shape (draws, nodes), optional
+    unanswered : dict of column to int
+        Values drawn that were missing though the data have them; the data's own stand in.
     """
 
     samples: tuple[Floats, ...]
     judges: dict[str, Floats]
     noise: Floats | None
+    unanswered: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Scores of replicates.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (replicates, units)
+    constant : ndarray of int, shape (indicators,)
+        Replicates in which an indicator does not vary and says nothing.
+    """
+
+    scores: Floats
+    constant: Ints
 
 
 @dataclass(frozen=True)
@@ -96,9 +115,9 @@ class Design:
         """All factors, samples first."""
         return (*self.sampled, *self.chosen)
 
-    def count(self, factor: str, pool: int) -> int:
-        """Levels of a factor; of a random one the draws of the pool."""
-        return pool if factor in self.sampled or factor == "weight_noise" else len(self.options[factor])
+    def random(self, factor: str) -> bool:
+        """Whether the levels of a factor are draws."""
+        return factor in self.sampled or factor == NOISE
 
     def pool(self, draws: int, rng: np.random.Generator) -> Pool:
         """Draw everything random."""
@@ -106,9 +125,39 @@ class Design:
         if np.any(self.alternatives.noise):
             reach = self.alternatives.reach(self.tree)
             noise = rng.uniform(1 - reach, 1 + reach, (draws, len(reach)))
-        return Pool(
-            tuple(s.draw(draws, rng) for s in self.samples), self.judges.draw(draws, rng) if self.judges else {}, noise
-        )
+        drawn, unanswered = [], dict[str, int]()
+        for sample, place in zip(self.samples, self._places, strict=True):
+            values = sample.draw(draws, rng)
+            for column, count in self._completed(values, sample.columns, place):
+                unanswered[column] = count
+            drawn.append(values)
+        return Pool(tuple(drawn), self.judges.draw(draws, rng) if self.judges else {}, noise, unanswered)
+
+    def _completed(self, values: Floats, columns: Sequence[str], place: tuple[Ints, Ints]) -> Iterator[tuple[str, int]]:
+        """Put the data's own values where a draw has none, and count them by column.
+
+        Raises
+        ------
+        CompositeError
+            Denominators of 0, or on the other side of it, in a draw.
+        """
+        units, at = place
+        known = units >= 0
+        own = self.data.to_numpy()[np.ix_(np.maximum(units, 0), at)]
+        below = {self.tree.node(c).denominator for c in self.tree.indicators}
+        problems = []
+        for k, column in enumerate(columns):
+            part, mine = values[..., k], np.where(known, own[:, k], np.nan)
+            empty = np.isnan(part) & ~np.isnan(mine)
+            if empty.any():
+                part[...] = np.where(empty, mine, part)
+                yield column, int(empty.sum())
+            if column in below and (part * np.sign(mine) <= 0).any():
+                count = int((part * np.sign(mine) <= 0).any(axis=1).sum())
+                problems.append(f"{column}: expected denominators that no draw takes to 0 or beyond, found "
+                                f"{count:,} of {len(part):,} draws that do")  # fmt: skip
+        if problems:
+            raise CompositeError(self.tree.name, problems, "take the denominator as known, without a sample")
 
     @cached_property
     def _places(self) -> list[tuple[Ints, Ints]]:
@@ -123,7 +172,7 @@ class Design:
         at = {str(c): k for k, c in enumerate(self.data.columns)}
         return np.array([at[c] for c in names], dtype=np.intp)
 
-    def scores(self, levels: dict[str, Ints], pool: Pool) -> Floats:
+    def scores(self, levels: dict[str, Ints], pool: Pool) -> Replicates:
         """The index of every replicate.
 
         Parameters
@@ -132,10 +181,6 @@ class Design:
             Which draw, or which option; of factors that are not named the data and the arrangement's own.
         pool : Pool
 
-        Returns
-        -------
-        ndarray, shape (replicates, units)
-
         Raises
         ------
         CompositeError
@@ -143,10 +188,9 @@ class Design:
         """
         slope, shift = self._scales
         found = self._raw(levels, pool)
-        kind = [levels.get(n, np.zeros(len(found), np.intp)) for n in ("normalisation", "aggregation")]
-        found *= slope[tuple(kind)][:, None]
-        found += shift[tuple(kind)][:, None]
-        return found
+        kind = [levels.get(n, np.zeros(len(found.scores), np.intp)) for n in ("normalisation", "aggregation")]
+        scores = found.scores * slope[tuple(kind)][:, None] + shift[tuple(kind)][:, None]
+        return Replicates(scores, found.constant)
 
     @cached_property
     def _scales(self) -> tuple[Floats, Floats]:
@@ -170,7 +214,7 @@ class Design:
 
     def _linear(self, level: dict[str, Ints], rows: Sequence[tuple[int, Any]], slope: Floats, shift: Floats) -> None:
         """Put in place what maps the scores of each row to the mean and the spread of the first."""
-        values = self._raw(level, Pool((), {}, None))
+        values = self._raw(level, Pool((), {}, None)).scores
         mean, sd = np.nanmean(values, axis=1), np.nanstd(values, axis=1)
         for k, place in rows:
             slope[place] = sd[0] / sd[k] if sd[k] > 0 else 0.0
@@ -181,22 +225,27 @@ class Design:
         """Whether some alternatives give scores on another scale than the arrangement's."""
         return bool((self._scales[0] != 1).any() or (self._scales[1] != 0).any())
 
-    def _raw(self, levels: dict[str, Ints], pool: Pool) -> Floats:
+    def _raw(self, levels: dict[str, Ints], pool: Pool) -> Replicates:
         """Scores, each on the scale of its own choices."""
-        count = len(next(iter(levels.values())))
-        found = np.empty((count, len(self.data)))
-        step = max(1, CELLS // max(self.data.size, 1))
+        count, units = len(next(iter(levels.values()))), len(self.data)
+        found, constant = np.empty((count, units)), np.zeros(len(self.tree.indicators), np.intp)
+        # Outranking compares all units with each other.
+        outranking = any("copeland" in ([m] if isinstance(m, str) else m) for m in self.options["aggregation"])
+        step = max(1, CELLS // max(self.data.size, units * units if outranking else 1))
         for start in range(0, count, step):
             part = {name: values[start : start + step] for name, values in levels.items()}
-            found[start : start + step] = self._part(part, pool)
-        return found
+            found[start : start + step], lost = self._part(part, pool)
+            constant += lost
+        return Replicates(found, constant)
 
-    def _part(self, levels: dict[str, Ints], pool: Pool) -> Floats:
+    def _part(self, levels: dict[str, Ints], pool: Pool) -> tuple[Floats, Ints]:
+        """Scores, and how often each indicator does not vary."""
         count = len(next(iter(levels.values())))
         level = {name: levels.get(name, np.zeros(count, np.intp)) for name in self.options}
         keys = [levels.get(s.name, np.full(count, -1)) for s in self.samples]
         values, place = self._drawn(np.stack([level["imputation"], *keys], axis=1), pool)
         values, place = self._staged(values, place, level["treatment"], self._treat, "treatment")
+        there = np.asarray(~np.isnan(values)).max(axis=(0, 1))
         values, place = self._staged(values, place, level["normalisation"], self._normalise, "normalisation")
         weights = self._weights(levels, level, pool)
         scores = np.empty((count, values.shape[1]))
@@ -204,7 +253,8 @@ class Design:
             own = np.flatnonzero(level["aggregation"] == k)
             if len(own):
                 scores[own] = replicate_means(self.tree, values, place[own], weights[own], method)
-        return scores
+        lost = np.asarray(np.isnan(values).min(axis=1) & there)
+        return scores, np.asarray(lost[place].sum(axis=0), np.intp)
 
     def _drawn(self, keys: Ints, pool: Pool) -> tuple[Floats, Ints]:
         """Denominated and imputed data of all distinct draws; keys: (replicates, imputation and samples)."""
@@ -256,14 +306,14 @@ class Design:
     def _weights(self, levels: dict[str, Ints], level: dict[str, Ints], pool: Pool) -> Floats:
         """Weights of all nodes, not yet rescaled, shape (replicates, nodes)."""
         trees = [self.tree, *self.alternatives.trees.values()]
-        table = np.array([[n.weight for n in tree.nodes] for tree in trees])
+        table = np.array([[tree.node(n.code).weight for n in self.tree.nodes] for tree in trees])
         found = table[level["weights"]]
         if self.judges is not None and self.judges.name in levels:
             own = level["weights"] == 0
             for branch, drawn in pool.judges.items():
                 found[np.ix_(own, children_at(self.tree, branch))] = drawn[levels[self.judges.name][own]]
-        if "weight_noise" in levels and pool.noise is not None:
-            found = found * pool.noise[levels["weight_noise"]]
+        if NOISE in levels and pool.noise is not None:
+            found = found * pool.noise[levels[NOISE]]
         codes = [n.code for n in self.tree.nodes]
         for k, code in enumerate(self.options["dropped"]):
             if code:

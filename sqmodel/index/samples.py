@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -41,6 +42,11 @@ class Sample(Protocol):
         """Units whose values it draws; those of the others stay as they are."""
         ...
 
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """Units of which nothing can be drawn again."""
+        ...
+
     def values(self) -> pd.DataFrame:
         """What the sample itself gives, units x columns."""
         ...
@@ -69,9 +75,14 @@ class RowSample:
 
     Notes
     -----
-    Rows are drawn with replacement within their unit, to its own number of rows: the samples of the units are
-    independent and their sizes part of the design. The values of the rows themselves are those that `values` gives; a
-    unit with a single row does not vary.
+    Of a unit's n rows n - 1 are drawn with replacement, so that the variance of a drawn mean is the unbiased one (Rao &
+    Wu 1988); the samples of the units are independent and their sizes part of the design. A unit with a single row does
+    not vary, and is told in `fixed`.
+
+    References
+    ----------
+    Rao, J. N. K. & Wu, C. F. J. (1988). Resampling inference with complex survey data. Journal of the American
+    Statistical Association 83, 231-241.
 
     Examples
     --------
@@ -89,8 +100,13 @@ class RowSample:
     weight: str = ""
 
     def __post_init__(self) -> None:
+        if isinstance(self.columns, str):
+            object.__setattr__(self, "columns", (self.columns,))
         named = (self.unit, *self.columns, *([self.weight] if self.weight else []))
         absent = [Problem(f"expected a column {c!r}, found none") for c in named if c not in self.rows]
+        counts = Counter([*self.rows.columns, *_again(self.columns)])
+        absent += [Problem(f"expected a column {c!r} once, found it {counts[c]} times")
+                   for c in dict.fromkeys(named) if counts[c] > 1]  # fmt: skip
         problems: list[Problem | str] = [*(absent or self._strange())]
         if problems:
             raise CompositeError(self.name, problems, "correct the rows of this sample")
@@ -104,6 +120,8 @@ class RowSample:
             yield "weight: expected none for a median, found a column"
         if not len(self.rows):
             yield "expected rows, found none"
+        elif self.rows[self.unit].value_counts().max() < 2:
+            yield "expected a unit of two rows or more, found none: nothing could be drawn again"
         if self.rows[self.unit].isna().any():
             yield f"{self.unit}: expected a unit in every row, found {int(self.rows[self.unit].isna().sum())} without"
         for column in (*self.columns, *([self.weight] if self.weight else [])):
@@ -122,6 +140,12 @@ class RowSample:
         """Units that have rows."""
         return tuple(dict.fromkeys(self.rows[self.unit]))
 
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """Units of a single row, which do not vary."""
+        sizes = self.rows.groupby(self.unit, sort=False).size()
+        return tuple(map(str, sizes.index[sizes == 1]))
+
     def values(self) -> pd.DataFrame:
         """The indicators of the sample itself, units x columns."""
         every = np.ones((1, len(self.rows)))
@@ -132,12 +156,12 @@ class RowSample:
         """See `Sample`."""
         codes = pd.factorize(self.rows[self.unit])[0].astype(np.intp)
         if self.statistic == "mean":
-            return np.concatenate([self._means(counts) for counts in resample_counts(codes, count, rng)])
+            return np.concatenate([self._means(counts) for counts in resample_counts(codes, count, rng, fewer=1)])
         starts, sizes = self._places()
         found, step = [], max(1, _BLOCK // (len(codes) * len(self.columns)))
         for begin in range(0, count, step):
-            picked = rng.random((min(step, count - begin), len(codes)))
-            found.append(self._medians((starts[codes] + picked * sizes[codes]).astype(np.intp)))
+            share = rng.random((min(step, count - begin), len(codes)))
+            found.append(self._medians(starts[codes] + (share * sizes[codes]).astype(np.intp), fewer=1))
         return np.concatenate(found)
 
     def _places(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -159,16 +183,21 @@ class RowSample:
         with np.errstate(invalid="ignore"):
             return np.asarray(total / np.where(below > 0, below, np.nan))
 
-    def _medians(self, picked: npt.NDArray[np.intp]) -> Floats:
-        """Medians of the rows picked; picked: (draws, rows), side by side by unit."""
+    def _medians(self, picked: npt.NDArray[np.intp], fewer: int = 0) -> Floats:
+        """Medians of the rows picked, but for the last of each unit; picked: (draws, rows), side by side by unit."""
         x = self.rows[list(self.columns)].to_numpy(float)
         middle = np.nanmedian if np.isnan(x).any() else np.median
         starts, sizes = self._places()
         found = np.empty((len(picked), len(sizes), x.shape[1]))
         with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
             for k, (start, size) in enumerate(zip(starts, sizes, strict=True)):
-                found[:, k] = middle(x[picked[:, start : start + size]], axis=1)
+                found[:, k] = middle(x[picked[:, start : start + max(1, size - fewer)]], axis=1)
         return found
+
+
+def _again(columns: tuple[str, ...]) -> list[str]:
+    """Columns named more than once, once for each time too many."""
+    return [c for k, c in enumerate(columns) if c in columns[:k]]
 
 
 @dataclass(frozen=True)
@@ -191,14 +220,29 @@ class ErrorSample:
     errors: pd.DataFrame
 
     def __post_init__(self) -> None:
-        problems = []
-        if not (self.estimates.index.equals(self.errors.index) and self.estimates.columns.equals(self.errors.columns)):
-            problems.append("expected the same units and columns of estimates and errors, found others")
-        elif (self.errors < 0).any(axis=None):
-            bad = ", ".join(map(str, self.errors.columns[(self.errors < 0).any()]))
-            problems.append(f"expected standard errors of at least 0, found negative ones of {bad}")
+        problems = [*self._strange()] or [*self._together()]
         if problems:
             raise CompositeError(self.name, problems, "correct the errors of this sample")
+
+    def _strange(self) -> Iterator[str]:
+        twice = dict.fromkeys(str(u) for u in self.estimates.index[self.estimates.index.duplicated()])
+        if twice:
+            yield f"expected every unit once, found {', '.join(twice)} again"
+        for what, frame in (("estimates", self.estimates), ("errors", self.errors)):
+            for column in frame:
+                if not pd.api.types.is_numeric_dtype(frame[column]):
+                    yield f"{column}: expected numbers as {what}, found text"
+                elif np.isinf(frame[column].to_numpy(float)).any():
+                    yield f"{column}: expected finite {what}, found infinite ones"
+
+    def _together(self) -> Iterator[str]:
+        if not (self.estimates.index.equals(self.errors.index) and self.estimates.columns.equals(self.errors.columns)):
+            yield "expected the same units and columns of estimates and errors, found others"
+        elif (self.errors < 0).any(axis=None):
+            bad = ", ".join(map(str, self.errors.columns[(self.errors < 0).any()]))
+            yield f"expected standard errors of at least 0, found negative ones of {bad}"
+        elif not (self.errors > 0).any(axis=None):
+            yield "expected a standard error above 0, found none: nothing could be drawn again"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -209,6 +253,11 @@ class ErrorSample:
     def units(self) -> tuple[str, ...]:
         """Units with errors."""
         return tuple(map(str, self.estimates.index))
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """Units without any error, which do not vary."""
+        return tuple(map(str, self.errors.index[~(self.errors > 0).any(axis=1)]))
 
     def values(self) -> pd.DataFrame:
         """The estimates."""

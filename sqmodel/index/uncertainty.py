@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,20 +15,21 @@ from scipy.stats import rankdata
 
 from sqmodel import compute
 from sqmodel.errors import CompositeError, Problem
-from sqmodel.index.alternatives import Alternatives, check_alternatives
+from sqmodel.index.alternatives import NOISE, Alternatives, check_alternatives
 from sqmodel.index.composite import Arrangement, Composite, build_composite
 from sqmodel.index.factors import find_effects
-from sqmodel.index.judgements import judge_weights
+from sqmodel.index.judgements import GATE
 from sqmodel.index.replicates import Design
-from sqmodel.index.samples import JudgeSample, Sample
+from sqmodel.index.sampled_data import complete_from_samples, judged_tree
+from sqmodel.index.samples import Sample
 from sqmodel.index.tree import IndexTree
+from sqmodel.index.uncertainty_notes import Drawn, find_notes
 from sqmodel.numerics.ranks import rank_sets, tie_bands
 from sqmodel.numerics.sensitivity import MOST
 from sqmodel.operations.records import Records
 from sqmodel.result import Result
 
 Floats = npt.NDArray[np.float64]
-JUDGES = "judges"
 BLOCK = 500
 """Replicates that one call of `compute.map` makes; each block has a seed of its own."""
 EVERYTHING, SAMPLING, METHOD = "all", "sampling", "method"
@@ -49,13 +51,15 @@ class Uncertainty(Result):
         the choices do (percentiles); sd, sampling_sd, method_sd. NaN for a kind that does not vary.
     ranks : DataFrame, one row a unit
         rank (1 is best), best and worst (confidence set of this unit's rank, over samples), best_all and worst_all
-        (sets that hold for all units at once), band (units that cannot be told apart), median, low and high (rank over
-        all replicates), top_quarter (share of the replicates in which the unit is among the best fourth).
+        (sets that hold for all units at once), band (units whose sets overlap in a chain), median, low and high (rank
+        over all replicates), top_quarter (share of the replicates in which the unit is among the best fourth).
     split : DataFrame, rows sampling, method, joint
         share, low, high: of the variance of the scores, all units together.
     factors : DataFrame
         output (``scores``: variance of the scores, all units together; ``ranks``: mean absolute shift of rank), factor,
-        kind, options, and first, total and shapley, each with ``_low`` and ``_high``.
+        kind, options (how many; NaN for draws), and first, total and shapley, each with ``_low`` and ``_high``.
+    left_out : DataFrame
+        unit, present, reason: units with too few indicators, see `Composite`.
     convergence : DataFrame, one row a step
         evaluations, half_width (of the widest interval of `factors`), reached.
     notes : tuple of str
@@ -70,6 +74,7 @@ class Uncertainty(Result):
     split: pd.DataFrame
     factors: pd.DataFrame
     convergence: pd.DataFrame
+    left_out: pd.DataFrame
     settings: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -92,6 +97,7 @@ def assess_uncertainty(
     alternatives: Alternatives | None = None,
     samples: Sequence[Sample] = (),
     judgements: Records | pd.DataFrame | None = None,
+    gate: float = GATE,
     draws: int = 2000,
     evaluations: int = 2**15,
     tolerance: float = 0.05,
@@ -115,6 +121,8 @@ def assess_uncertainty(
     judgements : Records or DataFrame, optional
         Comparisons by judges (see `judge_weights`); their weights take the place of the tree's, and the judges are
         resampled.
+    gate : float
+        Largest consistency ratio that is accepted of a judge.
     draws : int
         Replicates of each kind: all varied, samples only, choices only.
     evaluations : int
@@ -143,6 +151,11 @@ def assess_uncertainty(
     those of `sensitivity`, on the variance of the scores summed over the units (Gamboa et al. 2014) and, as COINr's
     ``get_sensitivity``, on the mean absolute shift of rank.
 
+    Where indicators are normalised by the units themselves (`min_max`, `z_score`, `rank`, `distance`) a new sample
+    moves the ends of the scale too, outwards on average: percentile intervals of the first and the last units are then
+    too narrow where the units' own errors are large against their differences, and a note says so. Confidence sets of
+    ranks are not affected. Goalposts have no such effect.
+
     References
     ----------
     Saisana, M., Saltelli, A. & Tarantola, S. (2005). Uncertainty and sensitivity analysis techniques as tools for the
@@ -160,12 +173,16 @@ def assess_uncertainty(
     {'x': 2, 'y': 3, 'z': 1}
     """
     how, others = arrangement or Arrangement(), alternatives or Alternatives()
-    judges, tree = _judged(judgements, tree)
-    data = _completed(data, tree, samples)
-    composite = build_composite(data, tree, arrangement=how, groups=groups)
+    judges, tree = judged_tree(judgements, tree, gate)
+    data = complete_from_samples(data, tree, samples)
+    # An alternative alone may want the groups.
+    wanted = how.impute.startswith("group") or not any(k.startswith("group") for k in others.impute)
+    composite = build_composite(data, tree, arrangement=how, groups=groups if wanted else "")
     check_alternatives(others, how, tree, groups)
+    if groups and groups not in data:
+        raise CompositeError(tree.name, [f"groups: expected a column {groups!r}, found none"], "correct the data")
     design = Design.of(composite, data, tree, how, others, groups, samples, judges)
-    _check(design, draws, level)
+    _check(design, composite, draws, evaluations, tolerance, level)
     *streams, last = np.random.default_rng(rng).spawn(4)
     drawn = {
         kind: _replicates(design, kind, draws, stream)
@@ -177,150 +194,106 @@ def assess_uncertainty(
     return Uncertainty(
         tree=composite.tree, n=composite.n, scores=_scores(composite, drawn, level),
         ranks=_ranks(composite, drawn, level), split=effects.split, factors=effects.factors,
-        convergence=effects.convergence, notes=(*_notes(design, drawn), *effects.notes),
+        convergence=effects.convergence, left_out=composite.left_out,
+        notes=(*find_notes(design, drawn), *effects.notes),
         settings={
             "arrangement": composite.settings, "samples": list(design.sampled), "choices": list(design.chosen),
+            "options": {name: _shown(options) for name, options in design.options.items() if len(options) > 1},
+            "noise": np.atleast_1d(others.noise).tolist(), "gate": gate, "seed": rng if isinstance(rng, int) else None,
             "draws": draws, "evaluations": evaluations, "tolerance": tolerance, "level": level,
             "intervals": "percentiles of the replicates", "rank_sets": "differences studentised, step-down",
         },
     )  # fmt: skip
 
 
-def _judged(judgements: Records | pd.DataFrame | None, tree: IndexTree) -> tuple[JudgeSample | None, IndexTree]:
-    """The judges, and the tree with their weights."""
-    if judgements is None:
-        return None, tree
-    judge_weights(judgements, tree=tree)
-    frame = judgements.frame if isinstance(judgements, Records) else judgements
-    judges = JudgeSample(JUDGES, frame, tree)
-    told = {c: float(w) for branch, own in judges.values().items()
-            for c, w in zip(tree.children(branch), own, strict=True)}  # fmt: skip
-    nodes = tuple(n.model_copy(update={"weight": told.get(n.code, n.weight)}) for n in tree.nodes)
-    changed = IndexTree(name=tree.name, version=tree.version, title=tree.title, weights=tree.weights, nodes=nodes)
-    return JudgeSample(JUDGES, frame, changed), changed
+def _shown(options: Sequence[Any]) -> list[str]:
+    """Options as texts."""
+    return [" ".join(str(p) for p in o if p is not None) if isinstance(o, tuple) else str(o or "none") for o in options]
 
 
-def _completed(data: pd.DataFrame, tree: IndexTree, samples: Sequence[Sample]) -> pd.DataFrame:
-    """The data with the columns that only a sample has.
-
-    Raises
-    ------
-    CompositeError
-        Samples that do not go with the data.
-    """
-    data = data.set_axis(data.index.astype(str))
-    wanted = {*tree.indicators, *(tree.node(c).denominator for c in tree.indicators)}
+def _check(design: Design, composite: Composite, draws: int, evaluations: int, tolerance: float, level: float) -> None:
     problems: list[Problem | str] = []
-    taken: dict[str, str] = {}
-    for sample in samples:
-        strange = [c for c in sample.columns if c not in wanted]
-        problems += [f"{sample.name}: expected columns of the tree, found {c!r}" for c in strange]
-        for column in sample.columns:
-            if column in taken:
-                told = f"expected a column of one sample, found {column!r} in {taken[column]!r} too"
-                problems.append(f"{sample.name}: {told}")
-            taken[column] = sample.name
-        unknown = tuple(u for u in sample.units if u not in data.index)
-        if unknown:
-            problems.append(Problem(f"{sample.name}: expected units of the data, found others", unknown))
-            continue
-        values = sample.values()
-        new = [c for c in sample.columns if c not in data]
-        data = data.join(values[new]) if new else data
-        problems += _apart(sample, values, data)
-    if problems:
-        raise CompositeError(tree.name, problems, "correct the samples or the data")
-    return data
-
-
-def _apart(sample: Sample, values: pd.DataFrame, data: pd.DataFrame) -> Iterator[Problem]:
-    """Values of the data that are not what the sample's rows give."""
-    for column in sample.columns:
-        given = pd.to_numeric(data.loc[list(values.index), column], errors="coerce")
-        off = ~np.isclose(given, values[column], rtol=1e-6, atol=1e-9, equal_nan=True)
-        if off.any():
-            shown = tuple(f"{u} ({g:g}, not {v:g})" for u, g, v in zip(
-                values.index[off], given[off], values.loc[off, column], strict=True))  # fmt: skip
-            yield Problem(f"{column}: expected the values that {sample.name} gives, found others", shown)
-
-
-def _check(design: Design, draws: int, level: float) -> None:
-    problems = []
     count = len(design.factors)
     if not count:
         problems.append("expected samples or alternatives, found nothing that varies")
     if count > MOST:
         problems.append(f"expected at most {MOST} samples and choices that vary, found {count}")
-    twice = [f for f in dict.fromkeys(design.factors) if design.factors.count(f) > 1]
-    problems += [f"expected every sample and choice under a name of its own, found {f!r} again" for f in twice]
+    twice = [f for f in dict.fromkeys(design.sampled) if design.sampled.count(f) > 1]
+    problems += [f"expected every sample under a name of its own, found {f!r} again" for f in twice]
+    problems += [f"expected a sample under a name that no choice has, found {f!r}"
+                 for f in dict.fromkeys(design.sampled) if f in (*design.options, NOISE)]  # fmt: skip
+    without = composite.index.index[composite.index.isna()]
+    if len(without):
+        problems.append(Problem("expected a score of every unit, found none for", tuple(map(str, without))))
     if draws < 100:
         problems.append(f"draws: expected at least 100, found {draws}")
+    if evaluations < 0:
+        problems.append(f"evaluations: expected 0 or more, found {evaluations}")
+    if not tolerance > 0:
+        problems.append(f"tolerance: expected a width above 0, found {tolerance}")
     if not 0.5 < level < 1:
         problems.append(f"level: expected a share above .5 and below 1, found {level}")
     if problems:
-        raise CompositeError(design.tree.name, problems, "name samples, or what else could have been chosen")
+        raise CompositeError(design.tree.name, problems, "correct the data, the samples or the alternatives")
 
 
-def _replicates(design: Design, kind: str, draws: int, rng: np.random.Generator) -> Floats | None:
-    """Scores of the replicates, shape (draws, units); None where nothing of the kind varies."""
+def _replicates(design: Design, kind: str, draws: int, rng: np.random.Generator) -> Drawn | None:
+    """Scores of the replicates; None where nothing of the kind varies."""
     names = {EVERYTHING: design.factors, SAMPLING: design.sampled, METHOD: design.chosen}[kind]
     if not names:
         return None
     blocks = -(-draws // BLOCK)
     sizes = [min(BLOCK, draws - k * BLOCK) for k in range(blocks)]
     items = [(design, names, size, own) for size, own in zip(sizes, rng.spawn(blocks), strict=True)]
-    return np.concatenate(compute.map(_block, items))
+    parts = compute.map(_block, items)
+    unanswered: Counter[str] = Counter()
+    for part in parts:
+        unanswered.update(part.unanswered)
+    constant = np.sum([p.constant for p in parts], axis=0)
+    return Drawn(np.concatenate([p.scores for p in parts]), constant, dict(unanswered))
 
 
-def _block(item: tuple[Design, tuple[str, ...], int, np.random.Generator]) -> Floats:
+def _block(item: tuple[Design, tuple[str, ...], int, np.random.Generator]) -> Drawn:
     design, names, size, rng = item
     pool = design.pool(size, rng)
-    random = {*design.sampled, "weight_noise"}
     levels = {
-        name: np.arange(size) if name in random else rng.integers(0, design.count(name, size), size) for name in names
+        name: np.arange(size) if design.random(name) else rng.integers(0, len(design.options[name]), size)
+        for name in names
     }
-    return design.scores(levels, pool)
+    found = design.scores(levels, pool)
+    return Drawn(found.scores, found.constant, pool.unanswered if set(design.sampled) & set(names) else {})
 
 
-def _scores(composite: Composite, drawn: dict[str, Floats | None], level: float) -> pd.DataFrame:
+def _scores(composite: Composite, drawn: Mapping[str, Drawn | None], level: float) -> pd.DataFrame:
     tail = (1 - level) / 2
     table = pd.DataFrame({"score": composite.index})
-    for kind, values in drawn.items():
+    for kind, found in drawn.items():
         prefix = "" if kind == EVERYTHING else f"{kind}_"
-        known = np.full((1, composite.n), np.nan) if values is None else values
+        known = np.full((1, composite.n), np.nan) if found is None else found.scores
         with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
             table[f"{prefix}low"], table[f"{prefix}high"] = np.nanquantile(known, [tail, 1 - tail], axis=0)
-        table[f"{prefix}sd"] = np.nan if values is None else np.nanstd(values, axis=0, ddof=1)
+        table[f"{prefix}sd"] = np.nan if found is None else np.nanstd(found.scores, axis=0, ddof=1)
     return table
 
 
-def _ranks(composite: Composite, drawn: dict[str, Floats | None], level: float) -> pd.DataFrame:
+def _ranks(composite: Composite, drawn: Mapping[str, Drawn | None], level: float) -> pd.DataFrame:
     own = composite.index.to_numpy()
     every, sampled = drawn[EVERYTHING], drawn[SAMPLING]
     table = pd.DataFrame({"rank": rankdata(-own, method="min").astype(int)}, index=composite.index.index)
-    nothing = (np.full(len(own), np.nan),) * 2
     for suffix, together in (("", False), ("_all", True)):
-        found = nothing if sampled is None else rank_sets(own, sampled - own, level=level, simultaneous=together)
+        found: Any = (np.nan, np.nan)
+        if sampled is not None:
+            errors = sampled.scores - own
+            found = rank_sets(own, errors[np.isfinite(errors).all(axis=1)], level=level, simultaneous=together)
         table[f"best{suffix}"], table[f"worst{suffix}"] = found
     table["band"] = np.nan if sampled is None else tie_bands(
         table["best_all"].to_numpy(), table["worst_all"].to_numpy(), own)  # fmt: skip
     if every is None:
         raise ValueError("expected replicates in which everything varies, found none")
-    ranks = rankdata(-every, method="min", axis=1)
+    known = every.scores[np.isfinite(every.scores).all(axis=1)]
+    ranks = rankdata(-known, method="min", axis=1)
     tail = (1 - level) / 2
-    low, median, high = np.quantile(ranks, [tail, 0.5, 1 - tail], axis=0)
+    low, median, high = np.quantile(ranks, [tail, 0.5, 1 - tail], axis=0, method="inverted_cdf")
     table["median"], table["low"], table["high"] = median, low, high
     table["top_quarter"] = (ranks <= np.ceil(len(own) / 4)).mean(axis=0)
     return table
-
-
-def _notes(design: Design, drawn: dict[str, Floats | None]) -> Iterator[str]:
-    every = drawn[EVERYTHING]
-    if every is not None and np.isnan(every).any():
-        yield f"{int(np.isnan(every).any(axis=1).sum())} replicates leave a unit without a score"
-    if design.rescaled:
-        yield "alternatives on another scale are brought to the mean and the spread of the arrangement's own scores"
-    if drawn[SAMPLING] is None:
-        yield "no samples were given: confidence sets of ranks, and what sampling adds, are not known"
-    if drawn[METHOD] is None:
-        yield "no alternatives were given: what other choices would change is not known"

@@ -53,13 +53,16 @@ def _copeland(x: Floats, weights: Floats) -> Floats:
     """Units that a unit beats, less those that beat it, over all others: from -1 to 1.
 
     A unit beats another if it is ahead on more than half of the weight of the indicators that both have; equal values
-    count half for each. Without missing values as ``COINr::a_copeland``.
+    count half for each. Indicators without weight, and units without any value, do not take part. Without missing
+    values as ``COINr::a_copeland``.
     """
+    x = np.where(weights[..., None, :] > 0, x, np.nan)
+    there = ~np.isnan(x).all(axis=-1)
     ahead = np.zeros((*x.shape[:-1], x.shape[-2]))
     for j in range(x.shape[-1]):
         column = x[..., j]
         difference = column[..., :, None] - column[..., None, :]
         ahead += weights[..., j, None, None] * np.where(np.isnan(difference), 0.0, np.sign(difference))
-    others = x.shape[-2] - 1
-    score: Floats = np.sign(np.where(np.abs(ahead) < 1e-12, 0.0, ahead)).sum(axis=-1) / max(others, 1)
-    return np.where(np.isnan(x).all(axis=-1), np.nan, score)
+    others = np.maximum(there.sum(axis=-1, keepdims=True) - 1, 1)
+    score: Floats = np.sign(np.where(np.abs(ahead) < 1e-12, 0.0, ahead)).sum(axis=-1) / others
+    return np.where(there, score, np.nan)

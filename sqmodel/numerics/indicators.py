@@ -265,7 +265,9 @@ def normalise(
             found = low + width * np.clip((y - ends[:, 0]) / (ends[:, 1] - ends[:, 0]), 0.0, 1.0)
         else:
             least, most = (f(y, axis=-2, keepdims=True) for f in (np.nanmin, np.nanmax))
-            place = (y - least) / np.where(most == least, np.nan, most - least)
+            # A range that rounding makes is none.
+            size = np.maximum(np.abs(least), np.abs(most))
+            place = (y - least) / np.where(most - least > 1e-14 * size, most - least, np.nan)
             found = place if method == "distance" else low + width * place
     return found
 

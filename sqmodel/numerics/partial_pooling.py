@@ -12,10 +12,14 @@ from sqmodel.errors import ComputationError
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
-_SIGMAS, _MEANS, _EFFECTS = 120, 160, 1600
-"""Points of the grids: of the standard deviation, the mean, and the effect of a unit."""
-_BLOCK = 500
-"""Draws whose effects are looked up at a time: 6 MB a unit."""
+_SIGMAS, _MEANS = 120, 160
+"""Points of the grids of the standard deviation and of the mean."""
+_FEWEST, _MOST = 1600, 40_000
+"""Points of the grid of effects: as many as the sharpest likelihood needs."""
+_VALUES = 800_000
+"""Densities held at a time: 6 MB an array."""
+_BEYOND = 0.002
+"""Share of the posterior at an end of a grid that is taken as none."""
 
 
 @dataclass(frozen=True)
@@ -83,39 +87,75 @@ def draw_rates(
     True
     """
     trials, hits = np.asarray(n, float), np.asarray(events, float)
-    _check(trials, hits)
+    _check(trials, hits, shape, rate, draws)
     generator = np.random.default_rng(rng)
-    centre = float(logit((hits.sum() + 0.5) / (trials.sum() + 1)))
-    sigmas = np.geomspace(0.015, 4.0, _SIGMAS)
-    means = np.linspace(centre - 2.5, centre + 2.5, _MEANS)
-    effects = np.linspace(centre - 9.0, centre + 9.0, _EFFECTS)
+    sigmas, means, effects = _grids(trials, hits)
     logs = hits[:, None] * -np.logaddexp(0, -effects) - (trials - hits)[:, None] * np.logaddexp(0, effects)
     likelihood = np.exp(logs - logs.max(axis=1, keepdims=True))
     weight = _posterior(likelihood, effects, means, sigmas, shape, rate)
+    ends = max(weight[0].sum(), weight[-1].sum(), weight[:, 0].sum(), weight[:, -1].sum())
+    if ends > _BEYOND:
+        raise ComputationError(
+            f"rates: expected units that resemble each other, found a posterior of mean and deviation that goes beyond "
+            f"what is looked at, sigma {sigmas[0]:.3g} to {sigmas[-1]:.3g}"
+        )
     place = generator.choice(weight.size, size=draws, p=weight.ravel())
     sigma, mean = sigmas[place // _MEANS], means[place % _MEANS]
     found = np.empty((draws, len(trials)))
-    for start in range(0, draws, _BLOCK):
-        own = slice(start, start + _BLOCK)
+    step = max(1, _VALUES // len(effects))
+    for start in range(0, draws, step):
+        own = slice(start, start + step)
         kernel = _kernel(effects, mean[own], sigma[own])
         for unit, told in enumerate(likelihood):
             found[own, unit] = _inverted(kernel * told, effects, generator)
     return RatePosterior(expit(found), mean, sigma)
 
 
-def _check(trials: Floats, hits: Floats) -> None:
+def _check(trials: Floats, hits: Floats, shape: float, rate: float, draws: int) -> None:
     problems = []
     if trials.ndim != 1 or trials.shape != hits.shape or len(trials) < 3:
         problems.append(f"trials and events of the same three units or more, found {trials.shape} and {hits.shape}")
-    elif not (np.isfinite(trials).all() and np.isfinite(hits).all() and (trials > 0).all() and (hits >= 0).all()):
+    elif not (_counts(trials) and _counts(hits) and (trials > 0).all()):
         problems.append("counts, of trials above 0, found others")
     elif (hits > trials).any():
         at = ", ".join(map(str, np.flatnonzero(hits > trials)))
         problems.append(f"no more events than trials, found more at {at}")
     elif not 0 < hits.sum() < trials.sum():
         problems.append("some events and some trials without, found only one kind")
+    if not (shape > 0 and rate > 0):
+        problems.append(f"a shape and a rate above 0, found {shape} and {rate}")
+    if draws < 1:
+        problems.append(f"a draw or more, found {draws}")
     if problems:
         raise ComputationError("rates: expected " + "; ".join(problems))
+
+
+def _counts(values: Floats) -> bool:
+    return bool(np.isfinite(values).all() and (values >= 0).all() and (values == np.rint(values)).all())
+
+
+def _grids(trials: Floats, hits: Floats) -> tuple[Floats, Floats, Floats]:
+    """Points of sigma, mean and effect that hold the posterior, and are close enough for the sharpest unit.
+
+    Raises
+    ------
+    ComputationError
+        A unit has so many trials that the grid would be too fine.
+    """
+    logits = logit((hits + 0.5) / (trials + 1))
+    spread = max(float(logits.std(ddof=1)), 0.3)
+    sigmas = np.geomspace(0.015, 12 * spread, _SIGMAS)
+    reach = max(2.5, 8 * spread / np.sqrt(len(trials)) + 2 * spread)
+    means = np.linspace(logits.mean() - reach, logits.mean() + reach, _MEANS)
+    low, high = float(logits.min()) - 6 - 2 * spread, float(logits.max()) + 6 + 2 * spread
+    sharpest = float(np.sqrt((trials + 1) / ((hits + 0.5) * (trials - hits + 0.5))).min())
+    points = max(_FEWEST, int(np.ceil((high - low) / (sharpest / 4))))
+    if points > _MOST:
+        raise ComputationError(
+            f"rates: expected units small enough to learn from others, found one whose rate has an error of "
+            f"{sharpest:.2g} on the logit: take such rates as they are"
+        )
+    return sigmas, means, np.linspace(low, high, points)
 
 
 def _kernel(effects: Floats, mean: Floats, sigma: Floats) -> Floats:

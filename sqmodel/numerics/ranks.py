@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from sqmodel.errors import ComputationError
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 Bools = npt.NDArray[np.bool_]
@@ -19,7 +21,7 @@ def rank_sets(values: Floats, errors: Floats, *, level: float = 0.95, simultaneo
         Estimates.
     errors : ndarray, shape (draws, units)
         Draws of their errors about zero: bootstrap replicates less the estimates, or normal draws with their
-        covariance. What units have in common stays in, and cancels in the differences.
+        covariance. What units have in common stays in, and cancels in the differences. No missing values.
     level : float
         Chance that a set holds the true rank: of each unit by itself, or, `simultaneous`, of all units at once.
     simultaneous : bool
@@ -27,6 +29,11 @@ def rank_sets(values: Floats, errors: Floats, *, level: float = 0.95, simultaneo
     Returns
     -------
     best, worst : ndarray of int, shape (units,)
+
+    Raises
+    ------
+    ComputationError
+        Errors that are missing or infinite.
 
     Notes
     -----
@@ -40,6 +47,8 @@ def rank_sets(values: Floats, errors: Floats, *, level: float = 0.95, simultaneo
     Mogstad, M., Romano, J. P., Shaikh, A. M. & Wilhelm, D. (2024). Inference for ranks with applications to mobility
     across neighbourhoods and academic achievement across countries. Review of Economic Studies 91, 476-518.
     """
+    if not np.isfinite(errors).all():
+        raise ComputationError(f"ranks: expected finite errors, found {int((~np.isfinite(errors)).sum())} others")
     spread = np.sqrt(_variances(errors))
     with np.errstate(divide="ignore", invalid="ignore"):
         told = np.where(
@@ -59,8 +68,9 @@ def _variances(errors: Floats) -> Floats:
     """Variances of all differences of units, from their covariances."""
     c = np.cov(errors, rowvar=False).reshape(errors.shape[1], -1)
     v = np.diag(c)
-    found: Floats = np.maximum(v[:, None] + v[None, :] - 2 * c, 0.0)
-    return found
+    both = v[:, None] + v[None, :]
+    # What rounding leaves of errors that two units have in common is no spread.
+    return np.where(both - 2 * c > 1e-12 * both, both - 2 * c, 0.0)
 
 
 def _sure_of_each(told: Floats, errors: Floats, spread: Floats, level: float) -> Bools:
@@ -125,7 +135,9 @@ def _largest_of(
 
 
 def tie_bands(best: Ints, worst: Ints, values: Floats) -> Ints:
-    """Bands of units that cannot be told apart, 1 is the best: a new one begins below every rank of the one before.
+    """Bands of units whose rank sets overlap in a chain, 1 is the best: a new one begins below every rank of the last.
+
+    All units of a band lie surely above those of later bands; the first and the last of a band may be told apart.
 
     Parameters
     ----------

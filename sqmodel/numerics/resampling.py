@@ -85,7 +85,7 @@ class Bootstrap:
 
 
 def resample_counts(
-    strata: npt.NDArray[np.intp], draws: int, rng: np.random.Generator
+    strata: npt.NDArray[np.intp], draws: int, rng: np.random.Generator, *, fewer: int = 0
 ) -> Iterator[npt.NDArray[np.float64]]:
     """How often each of n units is drawn, in blocks of draws; each stratum is resampled to its own size.
 
@@ -96,11 +96,14 @@ def resample_counts(
     draws : int
         Number of draws in total.
     rng : Generator
+    fewer : int
+        By how many a stratum's draws are fewer than its units; with 1 the variance of a drawn mean is the unbiased one
+        (Rao & Wu 1988). One unit is drawn at least.
 
     Yields
     ------
     (block, n) array
-        Counts; a row sums to n, and within a stratum to the stratum's size.
+        Counts; a row sums to n, and within a stratum to the stratum's size, less `fewer`.
     """
     n = len(strata)
     members = [_together(np.flatnonzero(strata == h)) for h in range(int(strata.max()) + 1)]
@@ -110,7 +113,7 @@ def resample_counts(
         counts = np.zeros((rows, n))
         for positions in members:
             size = positions.stop - positions.start if isinstance(positions, slice) else len(positions)
-            picked = rng.integers(0, size, (rows, size), dtype=np.int32)
+            picked = rng.integers(0, size, (rows, max(1, size - fewer)), dtype=np.int32)
             if isinstance(positions, slice):
                 _count(picked, counts[:, positions])
             else:
@@ -126,7 +129,7 @@ def _together(positions: npt.NDArray[np.intp]) -> npt.NDArray[np.intp] | slice:
 
 def _count(picked: npt.NDArray[np.int32], counts: Array) -> Array:
     """How often each column number occurs in each row; long rows one by one, so that the counts stay in the cache."""
-    rows, size = picked.shape
+    rows, size = counts.shape
     if size > _LONG_ROW:
         for row, count in zip(picked, counts, strict=True):
             count[:] = np.bincount(row, minlength=size)

@@ -124,3 +124,28 @@ def test_what_is_refused() -> None:
         "office: 1 problem\n  - expected the same units and columns of estimates and errors, found others\n"
         "  What to do: correct the errors of this sample"
     )
+    once = frame.groupby("unit").head(1)
+    assert refused(lambda: RowSample("cases", once, unit="unit", columns=("a", "a"))) == (
+        "cases: 1 problem\n  - expected a column 'a' once, found it 2 times\n"
+        "  What to do: correct the rows of this sample"
+    )
+    assert refused(lambda: RowSample("cases", once, unit="unit", columns=("a",))) == (
+        "cases: 1 problem\n  - expected a unit of two rows or more, found none: nothing could be drawn again\n"
+        "  What to do: correct the rows of this sample"
+    )
+    text = pd.DataFrame({"a": ["much"], "b": [np.inf]}, index=["x"])
+    assert refused(lambda: ErrorSample("office", text, text)) == (
+        "office: 4 problems\n  - a: expected numbers as estimates, found text\n"
+        "  - b: expected finite estimates, found infinite ones\n"
+        "  - a: expected numbers as errors, found text\n  - b: expected finite errors, found infinite ones\n"
+        "  What to do: correct the errors of this sample"
+    )
+
+
+def test_few_rows_are_not_drawn_too_narrow() -> None:
+    """The variance of drawn means is that of the mean itself, on average: s squared over n."""
+    rng = np.random.default_rng(6)
+    for n in (2, 3, 5):
+        drawn = [RowSample("s", pd.DataFrame({"unit": "x", "a": rng.normal(0, 1, n)}), unit="unit", columns=("a",))
+                 .draw(200, rng).var(ddof=1) for _ in range(800)]  # fmt: skip
+        assert np.mean(drawn) == pytest.approx(1 / n, rel=0.12)

@@ -68,3 +68,23 @@ def test_what_is_refused() -> None:
         with pytest.raises(ComputationError) as caught:
             draw_rates(n, events)
         assert str(caught.value) == f"rates: expected {told}"
+    for options, told in (
+        ({"shape": -1.0}, "a shape and a rate above 0, found -1.0 and 0.001"),
+        ({"draws": 0}, "a draw or more, found 0"),
+    ):
+        with pytest.raises(ComputationError) as caught:
+            draw_rates([5, 6, 7], [1, 2, 3], **options)  # type: ignore[arg-type]
+        assert str(caught.value) == f"rates: expected {told}"
+    with pytest.raises(ComputationError, match=r"^rates: expected counts, of trials above 0, found others$"):
+        draw_rates([5, 6, 7], [1.5, 2, 3])
+    with pytest.raises(ComputationError, match="found a posterior of mean and deviation that goes beyond"):
+        draw_rates([50] * 4, [5, 5, 5, 5], rate=1e-9)
+    with pytest.raises(ComputationError, match="found one whose rate has an error of"):
+        draw_rates([10**9, 50, 60], [10**6, 5, 9])
+
+
+def test_a_unit_with_many_trials_is_its_own_rate() -> None:
+    n, events = [200_000, 40, 50, 45, 60], [20_000, 5, 4, 6, 5]
+    found = draw_rates(n, events, draws=2000, rng=1).rates[:, 0]
+    assert found.mean() == pytest.approx(0.1, abs=0.0001)
+    assert found.std() == pytest.approx(np.sqrt(0.1 * 0.9 / n[0]), rel=0.1)
