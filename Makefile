@@ -5,15 +5,21 @@ READY := .venv/.ready
 QUARTERS ?= 2025Q3..2026Q3
 WORKERS ?=
 
-.PHONY: reports lab test lint notebooks clean
+.PHONY: reports design lab test lint notebooks clean
 
 reports: $(READY) params/data/project_finance.csv
 	$(BIN)/sqmodel run --quarter $(QUARTERS) $(if $(WORKERS),--workers $(WORKERS)) --reports reports
 
+design: $(READY) params/data/branches.csv
+	$(BIN)/sqmodel design params/branches.design.yaml --reports reports
+
 params/data/project_finance.csv: $(READY)
 	$(BIN)/sqmodel demo params/data
 
-lab: $(READY) params/data/project_finance.csv
+params/data/branches.csv: $(READY)
+	$(BIN)/python -c "from sqmodel.index.design_demo import demo_design; demo_design('params/data')"
+
+lab: $(READY) params/data/project_finance.csv params/data/branches.csv
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
 test: $(READY)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from sqmodel.cli.design import design
 from sqmodel.cli.inspect import diff, verify
 from sqmodel.cli.monitor import monitor
 from sqmodel.cli.preview import preview
@@ -46,14 +47,15 @@ def demo(directory: Path) -> None:
     """Write the simulated demonstration study to DIRECTORY (params/data by default).
 
     Answers to the questionnaire, and records of what the lender did: events, complaints, loans with their alerts, and
-    what its advisers know and do.
+    what its advisers know and do. And 24 branches, with what their indicators were estimated from, for a design study.
     """
+    from sqmodel.index.design_demo import demo_design
     from sqmodel.operations.simulate import demo_operations
     from sqmodel.survey.simulate import demo_study
 
-    for path in (*demo_study(directory), *demo_operations(directory)):
+    for path in (*demo_study(directory), *demo_operations(directory), *demo_design(directory)):
         click.echo(f"  {path}")
 
 
-for command in (check, run, validate, preview, monitor, verify, diff):
+for command in (check, run, validate, design, preview, monitor, verify, diff):
     main.add_command(command)

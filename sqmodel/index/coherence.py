@@ -107,8 +107,8 @@ class Coherence(Result):
     def problems(self) -> pd.DataFrame:
         """Findings that are not ok, the gravest first."""
         gravity = self.findings["verdict"].map(GRAVITY)
-        return self.findings[gravity > 0].assign(gravity=gravity).sort_values(
-            "gravity", ascending=False, kind="stable").drop(columns="gravity")  # fmt: skip
+        found = gravity[gravity > 0].sort_values(ascending=False, kind="stable")
+        return self.findings.loc[found.index]
 
     def require(self, accept: str = "") -> None:
         """Raise unless the tree holds together, or somebody accepted in writing that it does not.

@@ -36,7 +36,7 @@ class Manifest:
     ----------
     business_line, quarter : str
     kind : str
-        ``report`` or ``dossier``.
+        ``report``, ``dossier`` or ``design``.
     key : str
         Digest of all that the page depends on: parameters, inputs, notebook and code.
     params : dict

@@ -15,7 +15,7 @@ business_line: project_finance      # short name: the page's folder
 quarter: 2026Q3
 instrument: instrument.yaml         # the questionnaire; edit the copy in this folder
 responses: params/data/project_finance.csv   # CSV, Excel, Parquet or a database URL; {quarter} may stand in it
-weighting: equal                    # equal, allocation, regression or given
+weighting: equal                    # or allocation, regression, given, shapley, ...: the README lists all
 minimum_n: 10                       # smaller client groups are withheld
 seed: 1
 # Records of what was done for clients; each adds a section to the page. Their columns are told in the README.
@@ -29,15 +29,41 @@ seed: 1
 # inspections: params/data/inspections.csv
 """
 
+DESIGN = """\
+# A design study of an index over several units: `sqmodel design params/branches.design.yaml`. `sqmodel demo` writes an
+# example of its data; the README lists all keys.
+name: branches                      # short name: the page's folder
+tree: lending_index                 # a shipped tree, or the path of a YAML file
+data: params/data/branches.csv      # a row a unit; columns that a sample gives need not be there
+unit: branch
+impute: median                      # of missing values
+normalise: goalposts
+weighting: given                    # or equal, entropy, critic, component, loadings, judged
+samples:                            # what the indicators were estimated from
+  - name: respondents
+    rows: params/data/branches.respondents.csv
+    columns: [experience, efficiency, feedback, competence]
+  - {name: cases, rows: params/data/branches.cases.csv, columns: [repeated, handovers, review_hours, within_limit]}
+  - {name: alerts, rows: params/data/branches.alerts.csv, columns: [warning_precision]}
+  - {name: advisers, rows: params/data/branches.advisers.csv, columns: [test_share, trained]}
+  - {name: complaints, errors: params/data/branches.errors.csv, columns: [complaints]}   # standard errors
+alternatives:                       # what else could have been chosen
+  weights: [equal]
+  normalise: [min_max]
+evaluations: 65536
+seed: 1
+"""
+
 README = """\
 # {name}
 
 1. Put the answers in `params/data/` and name the file in `params/project_finance.yaml`.
 2. `sqmodel check` tells what is wrong with params or data, all at once.
 3. `sqmodel run` publishes to `reports/`; open `reports/index.html`.
+4. For an index over branches or institutions: `params/branches.design.yaml` and `sqmodel design`.
 """
 
-NOTEBOOKS = ("business_line.ipynb", "validation.ipynb", "monitor.ipynb", "tutorial.ipynb")
+NOTEBOOKS = ("business_line.ipynb", "validation.ipynb", "index_design.ipynb", "monitor.ipynb", "tutorial.ipynb")
 
 
 def new_project(directory: Path) -> list[Path]:
@@ -69,7 +95,11 @@ def new_project(directory: Path) -> list[Path]:
     for name in NOTEBOOKS:
         made.append(directory / "notebooks" / name)
         shutil.copyfile(find_notebook(shipped.parent, name), made[-1])
-    for path, content in (("params/project_finance.yaml", PARAMS), ("README.md", README.format(name=directory.name))):
+    for path, content in (
+        ("params/project_finance.yaml", PARAMS),
+        ("params/branches.design.yaml", DESIGN),
+        ("README.md", README.format(name=directory.name)),
+    ):
         made.append(directory / path)
         made[-1].write_text(content, encoding="utf-8")
     return made

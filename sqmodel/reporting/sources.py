@@ -88,8 +88,13 @@ def input_files(params: Mapping[str, Any], root: Path) -> dict[str, Path] | None
 
 
 def params_in(folder: Path) -> list[Path]:
-    """All params files of a folder, by name; definitions (``standard.yaml``, ``own.standard.yaml``) are none."""
-    others = tuple(f".{kind}.{ending}" for kind in ("columns", *DEFINITIONS) for ending in ("yaml", "yml"))
+    """All params files of a folder, by name.
+
+    Definitions (``standard.yaml``, ``own.standard.yaml``) are none, and design studies (``own.design.yaml``) have a
+    command of their own.
+    """
+    others = tuple(f".{kind}.{ending}" for kind in ("columns", "tree", "design", *DEFINITIONS)
+                   for ending in ("yaml", "yml"))  # fmt: skip
     return sorted(p for p in folder.glob("*.y*ml") if not f".{p.name}".endswith(others))
 
 

@@ -55,8 +55,8 @@ DESIGN_SHEETS = {
     "uncertainty": ("scores", "ranks", "split", "factors", "convergence"),
     "weights": ("weights", "rankings", "units", "methods", "doubts"),
     "coherence": ("findings", "nodes", "branches", "between"),
-    "composite": ("scores", "raw", "denominated", "imputed", "treated", "normalised", "treatment", "imputations", "lost",
-                  "left_out", "weights"),
+    "composite": ("scores", "raw", "denominated", "imputed", "treated", "normalised", "treatment", "imputations",
+                  "lost", "left_out", "weights"),
 }  # fmt: skip
 BOOKS = {SCHEMA: SHEETS, VALIDATION_SCHEMA: VALIDATION_SHEETS, DESIGN_SCHEMA: DESIGN_SHEETS}
 

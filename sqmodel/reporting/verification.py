@@ -52,7 +52,8 @@ def pages_of(place: Path) -> list[Path]:
     RunError
         There are none.
     """
-    candidates = [place, *sorted(place.glob("*")), *sorted(place.glob("[0-9][0-9][0-9][0-9]Q[1-4]/*"))]
+    candidates = [place, *sorted(place.glob("*")), *sorted(place.glob("[0-9][0-9][0-9][0-9]Q[1-4]/*")),
+                  *sorted(place.glob("design/*"))]  # fmt: skip
     # A folder that lost its page is found by what is left of it.
     pages = [p for p in candidates if (p / MANIFEST).exists() or (p / RESULTS).exists()]
     if not pages:
@@ -126,7 +127,7 @@ def rerun(folder: Path, root: Path, *, seconds: float, tolerance: float = TOLERA
     result = verify(folder, root)
     try:
         manifest = read_manifest(folder)
-        if is_url(str(manifest.params["responses"])):
+        if is_url(str(manifest.params.get("responses", ""))):
             raise RunError("a report from a database is run again with its params file: `sqmodel run --force`")
         notebook = find_notebook(root, VALIDATION_NOTEBOOK if manifest.kind == "dossier" else manifest.notebook["name"])
         _note_differences(result, manifest, notebook)

@@ -243,3 +243,13 @@ def test_data_that_do_not_fit_are_refused() -> None:
     assert refused(composite, tree().without(["C"])) == (
         "small: 1 problem\n  - expected a composite of this tree, found C in one of the two only"
     )
+
+
+def test_a_tree_without_a_problem_lists_none() -> None:
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(200, 1)) + 0.45 * rng.normal(size=(200, 3))
+    data = pd.DataFrame(values, columns=list("abc"), index=[f"u{k}" for k in range(200)])
+    tree = IndexTree(name="t", nodes=(Node(code="I"), *(Node(code=c, parent="I") for c in "abc")))
+    found = assess_coherence(build_composite(data, tree), tree)
+    assert found.verdict == "ok"
+    assert found.problems.empty

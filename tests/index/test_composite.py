@@ -29,8 +29,9 @@ def asem_file(name: str) -> pd.DataFrame:
     return pd.read_csv(path, keep_default_na=False, na_values=["", "NA"]).set_index("uCode")
 
 
-def asem_tree() -> IndexTree:
-    meta = pd.read_csv(shared("data", "asem", "coinr_1.1.14", "asem_imeta.csv"), keep_default_na=False)
+def asem_tree(path: Path | None = None) -> IndexTree:
+    where = path or shared("data", "asem", "coinr_1.1.14", "asem_imeta.csv")
+    meta = pd.read_csv(where, keep_default_na=False)
     own = meta[meta["Type"].isin(["Indicator", "Aggregate"])]
     return IndexTree(name="asem", nodes=tuple(
         Node(code=r["iCode"], parent=r["Parent"].replace("NA", ""), direction=int(r["Direction"]),
@@ -78,6 +79,19 @@ def test_every_score_of_coinr(asem: Composite, oracle: dict[str, Any]) -> None:
     assert asem.index.std() == pytest.approx(oracle["sd_index"], abs=1e-5)
     assert asem.scores["Conn"].corr(asem.scores["Sust"]) == pytest.approx(oracle["r_Conn_Sust"], abs=1e-6)
     assert repr(asem) == "<Composite asem 1, 51 units, 49 indicators: CHE 68.4 to RUS 35.7; no intervals>"
+
+
+def test_every_stage_of_the_older_coinr() -> None:
+    """The results that the package once stored: other files, another order, the same arrangement."""
+    columns = {"keep_default_na": False, "na_values": ["", "NA"]}
+    data = pd.read_csv(shared("data", "asem", "ASEM_iData.csv"), **columns).set_index("uCode")
+    tree = asem_tree(shared("data", "asem", "ASEM_iMeta.csv"))
+    found = build_composite(data, tree, arrangement=ASEM, groups="EurAsia_group")
+    for stage in ("Raw", "Denominated", "Imputed", "Treated", "Normalised", "Aggregated"):
+        known = pd.read_csv(shared("data", "asem", f"COINr_old_{stage}.csv"), **columns).set_index("UnitCode")
+        own = found.scores if stage == "Aggregated" else getattr(found, stage.lower())
+        expected = known[list(own.columns)].astype(float)
+        pd.testing.assert_frame_equal(own.loc[known.index], expected, rtol=0, atol=1e-6, check_names=False)
 
 
 def test_other_means_of_coinr(tree: IndexTree, data: pd.DataFrame, oracle: dict[str, Any]) -> None:

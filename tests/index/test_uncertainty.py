@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from sqmodel import compute
 from sqmodel.errors import CompositeError
 from sqmodel.index.alternatives import Alternatives
 from sqmodel.index.composite import Arrangement, build_composite
+from sqmodel.index.design_demo import demo_design
 from sqmodel.index.replicates import Design, Pool
 from sqmodel.index.samples import ErrorSample, RowSample
 from sqmodel.index.tree import IndexTree, Node
@@ -462,3 +464,17 @@ def test_samples_and_trees_that_are_refused() -> None:
         "  - treat: expected a list of alternatives, found 5\n"
         f"{remedy}correct the alternatives; one that was asked for is never left out silently"
     )
+
+
+def test_the_example_of_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    code = next(b for b in readme.split("```python\n")[1:] if "assess_uncertainty" in b).split("```")[0]
+    demo_design(tmp_path / "params" / "data")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    told = capsys.readouterr().out
+    assert "<Composite lending_index" in told
+    assert "<Uncertainty lending_index" in told
+    assert "sampling" in told

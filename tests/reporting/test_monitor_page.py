@@ -222,7 +222,8 @@ def test_the_command_goes_on_until_it_is_told_to_end(params: Path, tmp_path: Pat
     _, err = running.communicate()
     assert (running.returncode, err) == (143, "")
     assert "review:C" in (page.parent / ALERTS).read_text(encoding="utf-8")
-    assert told.read_text(encoding="utf-8").splitlines()[-1].endswith("2 beyond their limit, 0 at risk; alerts: 2, 1 new")
+    last = told.read_text(encoding="utf-8").splitlines()[-1]
+    assert last.endswith("2 beyond their limit, 0 at risk; alerts: 2, 1 new")
 
 
 def test_bad_params_are_told_at_once(tmp_path: Path) -> None:
