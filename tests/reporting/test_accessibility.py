@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from sqmodel.definitions import Text
+from sqmodel.index.design_demo import demo_design
 from sqmodel.reporting.charts.distribution import INKS
 from sqmodel.reporting.frame import render_page
 from sqmodel.reporting.frontpage import IndexEntry
 from sqmodel.reporting.gate import Expected, check_page
+from sqmodel.reporting.making import render
 from sqmodel.reporting.publish import SqReportExporter, index_page
 from sqmodel.survey.simulate import demo_study
 from tests.reporting import gallery as g
 from tests.reporting.cells import DATA, ROOT, desk_answers, executed
 from tests.reporting.visits import Visit
 
-PAGES = ("report", "dossier", "index")
+PAGES = ("report", "dossier", "design", "index")
 DRAWN = {"exclude": [["figure svg > *"]]}
 """The insides of a drawing, whose words axe cannot judge because it does not know what lies beneath them; the drawings
 themselves it does, and `test_words_stand_out_from_what_lies_beneath_them` judges the words."""
@@ -33,7 +36,7 @@ MOST_BYTES = 275_000
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A report, a dossier and an index as the command publishes them, by the same notebooks and the same gate."""
+    """A report, a dossier, a design and an index as the command publishes them, by the same notebooks and gate."""
     folder = tmp_path_factory.mktemp("published")
     demo_study(folder)
     desk_answers(300, seed=4).to_csv(folder / "desk.csv", index=False)
@@ -42,11 +45,23 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     contents = {
         "report": published("business_line", MOST_BYTES, weighting="allocation", **line),
         "dossier": published("validation", 300_000, instrument=str(DATA / "second.instrument.yaml"), **desk),
+        "design": design_page(folder),
         "index": index_page(entries()),
     }
     for name, content in contents.items():
         (folder / f"{name}.html").write_text(content, encoding="utf-8")
     return {name: folder / f"{name}.html" for name in contents}
+
+
+def design_page(folder: Path) -> str:
+    """The demonstration's design study, with few draws."""
+    demo_design(folder / "params" / "data")
+    content = yaml.safe_load((ROOT / "params" / "branches.design.yaml").read_text(encoding="utf-8"))
+    few = content | {"draws": 200, "evaluations": 2**15, "alternatives": {"weights": ["equal"]}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        page, *_ = render(executed(ROOT / "notebooks" / "index_design.ipynb", **few))
+    return page
 
 
 def published(notebook: str, most_bytes: int, **parameters: Any) -> str:
