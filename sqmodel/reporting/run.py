@@ -235,8 +235,12 @@ class _Press:
 
     def _all(self, todo: list[Task], maker: Maker, threads: int, found: dict[str, Outcome]) -> None:
         pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="report")
-        futures: dict[Future[Outcome], Task] = {pool.submit(self._one, task, maker): task for task in todo}
+        futures: dict[Future[Outcome], Task] = {}
+        # Before anything begins, so that an interrupt while it does finds all that there is to stop.
+        self.watches |= {task.name: Watch() for task in todo}
         try:
+            for task in todo:
+                futures[pool.submit(self._one, task, maker)] = task
             for future in _as_completed(futures):
                 task = futures[future]
                 found[task.name] = future.result()
@@ -246,7 +250,7 @@ class _Press:
                 future.cancel()
             for watch in list(self.watches.values()):
                 watch.stop(INTERRUPTED)
-            pool.shutdown(wait=True)
+            pool.shutdown(wait=True, cancel_futures=True)
             ended = [f.result() for f in futures if f.done() and not f.cancelled() and f.exception() is None]
             self.in_place += [o.task.name + self.suffix for o in ended if o.published]
             raise
@@ -255,7 +259,7 @@ class _Press:
     def _one(self, task: Task, maker: Maker) -> Outcome:
         """One report from params to page; whatever goes wrong becomes an outcome that names step and cause."""
         log = _Log()
-        watch = self.watches[task.name] = Watch()
+        watch = self.watches[task.name]
 
         def report(step: str) -> None:
             log.step(step)

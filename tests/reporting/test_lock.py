@@ -8,7 +8,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pandas as pd
@@ -62,6 +64,23 @@ def test_a_second_run_says_who_holds_the_folder_and_touches_nothing(warm: Launch
     )
     assert left_behind(project) == []
     assert call(*CHEAP).exit_code == 0
+
+
+def test_an_interrupt_while_reports_are_begun_ends_them(
+    warm: Launcher, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook = write_notebook(project / "slow.ipynb", "import time\ntime.sleep(60)")
+    submit = ThreadPoolExecutor.submit
+
+    def interrupted(pool: ThreadPoolExecutor, *arguments: Any, **options: Any) -> Any:
+        submit(pool, *arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    begun = time.monotonic()
+    assert call("run", "--notebook", str(notebook)).exit_code == 130
+    assert time.monotonic() - begun < 45
+    assert left_behind(project) == []
 
 
 def test_the_lock_of_a_dead_run_holds_nobody_up(warm: Launcher, project: Path) -> None:
