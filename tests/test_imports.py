@@ -15,7 +15,7 @@ import sqmodel
 ROOT = Path(sqmodel.__file__).parent
 ROOMS = [
     "errors", "result", "compute", "yaml_text", "definitions", "numerics", "survey", "measurement", "operations",
-    "index", "reporting", "cli", "__main__",
+    "index", "benchmark", "reporting", "cli", "__main__",
 ]  # fmt: skip
 MODULES = sorted(ROOT.rglob("*.py"))
 

@@ -1,0 +1,1 @@
+"""The association's benchmark: many institutions compared, and nothing confidential leaves them."""
