@@ -97,7 +97,14 @@ def test_jupyterlab_can_open_the_notebooks() -> None:
 
     assert int(jupyterlab.__version__.split(".")[0]) >= 4
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    assert [p.stem for p in notebooks] == ["business_line", "index_design", "monitor", "tutorial", "validation"]
+    assert [p.stem for p in notebooks] == [
+        "benchmark",
+        "business_line",
+        "index_design",
+        "monitor",
+        "tutorial",
+        "validation",
+    ]
     for path in notebooks:
         nbformat.validate(nbformat.read(path, as_version=4))
     assert "jupyter lab" in (ROOT / "Makefile").read_text(encoding="utf-8")

@@ -47,6 +47,10 @@ class Gate(Result):
     left_out : DataFrame
         institution, reason.
     notes : tuple of str
+    ordinal : DataFrame or None
+        The configural model of thresholds and polychoric correlations: a row for its fit over all institutions
+        (``fit``) and one a standardised loading (``loading``); see `pooling_ordinal.ORDINAL`. None where it was not
+        asked for.
     """
 
     institutions: int
@@ -59,6 +63,7 @@ class Gate(Result):
     biased: pd.DataFrame
     left_out: pd.DataFrame
     notes: tuple[str, ...] = ()
+    ordinal: pd.DataFrame | None = None
 
     def _headline(self) -> str:
         return f"{self.institutions} institutions, n={self.n}: {self.verdict} ({self.method})"

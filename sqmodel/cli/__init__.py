@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
+from sqmodel.cli.benchmark import benchmark
 from sqmodel.cli.design import design
 from sqmodel.cli.inspect import diff, verify
 from sqmodel.cli.monitor import monitor
 from sqmodel.cli.preview import preview
 from sqmodel.cli.run import check, run, validate
+from sqmodel.cli.submit import keys, submission, submit
 from sqmodel.cli.tools import Commands, stop
 from sqmodel.errors import SqmodelError
 
@@ -43,12 +45,20 @@ def new(directory: Path) -> None:
 
 @main.command()
 @click.argument("directory", type=click.Path(path_type=Path), default=Path("params/data"))
-def demo(directory: Path) -> None:
+@click.option("--institutions", type=click.IntRange(1, 26), help="Write so many small institutions instead, each with "
+              "its params, for a walk through the benchmark.")  # fmt: skip
+def demo(directory: Path, institutions: int | None) -> None:
     """Write the simulated demonstration study to DIRECTORY (params/data by default).
 
     Answers to the questionnaire, and records of what the lender did: events, complaints, loans with their alerts, and
     what its advisers know and do. And 24 branches, with what their indicators were estimated from, for a design study.
     """
+    if institutions:
+        from sqmodel.benchmark.demo_institutions import demo_institutions
+
+        for path in demo_institutions(directory, institutions):
+            click.echo(f"  {path}")
+        return
     from sqmodel.index.design_demo import demo_design
     from sqmodel.operations.simulate import demo_operations
     from sqmodel.survey.simulate import demo_study
@@ -57,5 +67,5 @@ def demo(directory: Path) -> None:
         click.echo(f"  {path}")
 
 
-for command in (check, run, validate, design, preview, monitor, verify, diff):
+for command in (check, run, validate, design, preview, monitor, verify, diff, submit, submission, keys, benchmark):
     main.add_command(command)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from sqmodel.errors import ComputationError, ConvergenceWarning, ImproperSolutionWarning, InputError, SqmodelWarning
-from sqmodel.measurement.confirmatory import Confirmation, confirm, gather, parsed
+from sqmodel.errors import ComputationError, ConvergenceWarning, ImproperSolutionWarning, InputError
+from sqmodel.measurement.configural import Configural, fit_each
+from sqmodel.measurement.confirmatory import gather, parsed
 from sqmodel.measurement.moments import Moments
-from sqmodel.measurement.syntax import Row, write_model
+from sqmodel.measurement.syntax import Row
 from sqmodel.numerics.alignment.invariance import explained, invariant_groups
 from sqmodel.numerics.alignment.loss import EPS
 from sqmodel.numerics.alignment.search import Aligned, align_groups
@@ -98,6 +99,7 @@ def align(
     starts: int = 10,
     rng: int = 0,
     level: float = 0.95,
+    failed: Literal["raise", "leave out"] = "raise",
 ) -> Alignment:
     """Which means have many groups if most items, but not all in all groups, mean the same?
 
@@ -128,6 +130,9 @@ def align(
         Seed of the other starts.
     level : float
         Of the intervals of the means.
+    failed : {"raise", "leave out"}
+        What happens to groups in which the configural model has no solution; who is left out, and why, is in
+        ``settings["left_out"]`` and in the notes.
 
     Raises
     ------
@@ -143,16 +148,17 @@ def align(
     moments = gather(data, rows, group=by, missing=missing, cluster=cluster, weight=weight)
     groups = _reference_first(moments, by, reference)
     shared = {"estimator": estimator, "missing": missing, "cluster": cluster, "weight": weight}
-    fits, notes = _configural(moments, write_model(rows), groups, shared)
+    fitted, notes = _configural(moments, rows, groups, shared, failed)
+    groups = list(fitted.groups)
     sizes = np.array([moments.groups[g].n for g in groups])
-    settings = {
+    settings: dict[str, Any] = {
         "model": model if isinstance(model, str) else {k: list(v) for k, v in model.items()}, "by": by,
-        "groups": [str(g) for g in groups], "estimator": fits[0].settings["estimator"], "missing": missing,
-        "eps": eps, "starts": starts, "rng": rng, "level": level,
+        "groups": [str(g) for g in groups], "estimator": fitted.estimator, "missing": missing,
+        "eps": eps, "starts": starts, "rng": rng, "level": level, "left_out": fitted.failed,
     }  # fmt: skip
     parts, converged = [], True
     for factor, items in factors.items():
-        own = _collected(fits, factor, items)
+        own = _turned(fitted, factor, items)
         found = align_groups(own.loadings, own.intercepts, sizes, eps=eps, starts=starts, rng=rng)
         spreads = spread(own.loadings, own.intercepts, sizes, own.covariances, found, eps=eps)
         parts.append(_tables(factor, items, settings["groups"], sizes, own, found, spreads, level))
@@ -160,12 +166,12 @@ def align(
         converged &= found.converged
     means, parameters, each = (pd.concat(tables, ignore_index=True) for tables in zip(*parts, strict=True))
     return Alignment(
-        round(moments.n), settings, means, parameters, each, _fit_table(fits, settings["groups"]),
+        round(sizes.sum()), settings, means, parameters, each, fitted.fits,
         float(1 - parameters["invariant"].mean()), converged, (*moments.notes, *notes, _share_note(parameters)),
     )  # fmt: skip
 
 
-class _Configural(NamedTuple):
+class _Estimates(NamedTuple):
     """One factor's estimates in every group.
 
     Attributes
@@ -245,55 +251,45 @@ def _reference_first(moments: Moments, by: str, reference: str | None) -> list[s
 
 
 def _configural(
-    moments: Moments, model: str, groups: Sequence[str], shared: dict[str, Any]
-) -> tuple[list[Confirmation], list[str]]:
+    moments: Moments, rows: Sequence[Row], groups: Sequence[str], shared: dict[str, Any], failed: str
+) -> tuple[Configural, list[str]]:
     """The model fitted to each group alone, and what deserves doubt."""
-    fits, place = [], {g: k for k, g in enumerate(moments.groups)}
-    with warnings.catch_warnings():
-        # One warning for all groups follows, in place of one for each.
-        warnings.simplefilter("ignore", SqmodelWarning)
-        for g in groups:
-            k = slice(place[g], place[g] + 1)
-            alone = replace(
-                moments, groups={g: moments.groups[g]}, answers=moments.answers[k], samples=moments.samples[k]
-            )
-            fits.append(confirm(alone, model, std_lv=True, mean_structure=True, **shared))
-    failed = [str(g) for g, fit in zip(groups, fits, strict=True) if not (fit.converged and fit.identified)]
-    if failed:
+    fitted = fit_each(moments, rows, groups, shared)
+    if fitted.failed and (failed == "raise" or len(fitted.groups) < 2):
+        names = ", ".join(str(g) for g in list(fitted.failed)[:12]) + ", ..." * (len(fitted.failed) > 12)
         raise ComputationError(
-            f"expected a configural model with a solution in every group, found none in {', '.join(failed)}; "
+            f"expected a configural model with a solution in every group, found none in {names}; "
             "leave out these groups or simplify the model"
         )
     notes = []
     if moments.left_out:
         notes.append(f"{moments.left_out} respondents with missing answers were left out")
-    improper = [str(g) for g, fit in zip(groups, fits, strict=True) if not fit.proper]
-    if improper:
-        notes.append(f"the configural model is improper in {', '.join(improper)}: a negative variance, or the like")
+    if fitted.failed:
+        reasons = [f"{g} ({reason})" for g, reason in fitted.failed.items()]
+        notes.append(f"left out: {', '.join(reasons[:12])}{', ...' * (len(reasons) > 12)}")
+    if fitted.improper:
+        names = ", ".join(fitted.improper[:12]) + ", ..." * (len(fitted.improper) > 12)
+        notes.append(f"the configural model is improper in {names}: a negative variance, or the like")
         warnings.warn(notes[-1], ImproperSolutionWarning, stacklevel=3)
-    return fits, notes
+    return fitted, notes
 
 
-def _collected(fits: Sequence[Confirmation], factor: str, items: Sequence[str]) -> _Configural:
-    """A factor's loadings and intercepts from the fits, turned the same way round in all groups."""
-    values, covariances = [], []
-    for fit in fits:
-        estimated = fit.internal.estimated
-        number = {(c.lhs, c.op, c.rhs): c.free for c in fit.internal.table.cells}
-        own = [number[factor, "=~", i] for i in items] + [number[i, "~1", ""] for i in items]
-        assert estimated.covariance is not None
-        values.append(estimated.solution.theta[own])
-        covariances.append(estimated.covariance[np.ix_(own, own)])
-    p = len(items)
-    x, V = np.array(values), np.array(covariances)
-    # A factor's direction is arbitrary in each group.
+def _turned(fitted: Configural, factor: str, items: Sequence[str]) -> _Estimates:
+    """A factor's loadings and intercepts, turned the same way round in all groups."""
+    own = [fitted.numbers[factor, "=~", i] for i in items] + [fitted.numbers[i, "~1", ""] for i in items]
+    return _one_way(fitted.theta[:, own], fitted.covariances[:, own][:, :, own])
+
+
+def _one_way(x: Floats, V: Floats) -> _Estimates:
+    """A factor's direction is arbitrary in each group."""
+    p = x.shape[1] // 2
     sign = np.ones_like(x)
     sign[x[:, :p] @ x[0, :p] < 0, :p] = -1
-    return _Configural(x[:, :p] * sign[:, :p], x[:, p:], V * sign[:, :, None] * sign[:, None, :])
+    return _Estimates(x[:, :p] * sign[:, :p], x[:, p:], V * sign[:, :, None] * sign[:, None, :])
 
 
 def _tables(
-    factor: str, items: Sequence[str], groups: Sequence[str], sizes: Floats, own: _Configural, found: Aligned,
+    factor: str, items: Sequence[str], groups: Sequence[str], sizes: Floats, own: _Estimates, found: Aligned,
     spreads: Spread, level: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """One factor's part of `means`, `parameters` and `items`."""
@@ -316,18 +312,6 @@ def _tables(
                 for row in zip(groups, configural[:, i], aligned[:, i], errors, invariant, strict=True)
             ]
     return means, pd.DataFrame(parameters, columns=PARAMETERS), pd.DataFrame(each, columns=ITEMS)
-
-
-def _fit_table(fits: Sequence[Confirmation], groups: Sequence[str]) -> pd.DataFrame:
-    rows = []
-    for group, fit in zip(groups, fits, strict=True):
-        scaled = math.isfinite(fit.fit.get("chisq.scaled", math.nan))
-        robust = ".robust" if math.isfinite(fit.fit.get("cfi.robust", math.nan)) else ""
-        rows.append(
-            (group, fit.n, fit.fit["chisq.scaled" if scaled else "chisq"], int(fit.fit["df"]),
-             fit.fit[f"cfi{robust}"], fit.fit[f"rmsea{robust}"], fit.fit["srmr"])
-        )  # fmt: skip
-    return pd.DataFrame(rows, columns=["group", "n", "chisq", "df", "cfi", "rmsea", "srmr"])
 
 
 def _search_notes(factor: str, found: Aligned) -> list[str]:

@@ -20,6 +20,7 @@ from sqmodel.yaml_text import read_yaml
 NOTEBOOK = "business_line.ipynb"
 VALIDATION_NOTEBOOK = "validation.ipynb"
 DESIGN_NOTEBOOK = "index_design.ipynb"
+BENCHMARK_NOTEBOOK = "benchmark.ipynb"
 DOSSIER = "-validation"
 """Follows the line in the name of a dossier's folder; no line's name holds a hyphen, and the index lists no dossier."""
 

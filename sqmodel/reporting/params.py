@@ -14,6 +14,7 @@ import sqlalchemy as sa
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from sqmodel.benchmark.content import CODE
 from sqmodel.definitions import Text
 from sqmodel.errors import InputError, ParamsError, Problem
 from sqmodel.index.actions import PREFIXES
@@ -37,6 +38,9 @@ class Params(BaseModel):
 
     business_line: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="short name; the page's folder")
     quarter: str = Field(pattern=QUARTER, description="such as 2026Q3")
+    institution: str = Field(
+        default="", pattern=rf"^$|{CODE}", description="its code in an association's register, to submit to a benchmark"
+    )
     instrument: str = Field(description="a shipped questionnaire, or the path of a YAML file")
     responses: str = Field(min_length=1, description="path or database URL; may hold {quarter}")
     title_zh: str = ""
@@ -235,6 +239,8 @@ def explain(found: dict[str, Any]) -> str:
     message = str(found["msg"]).removeprefix("Value error, ")
     if key == "quarter":
         message = "expected a year and a quarter such as 2026Q3"
+    elif key == "institution":
+        message = "expected a code such as bank_a: a letter first, then letters, digits, _ . -"
     elif found["type"] == "string_pattern_mismatch":
         message = "expected lower-case letters, digits and underscores"
     given = found["input"]

@@ -20,6 +20,7 @@ SCHEMA = "sqmodel.results/1"
 ANSWERS = "answers in "
 VALIDATION_SCHEMA = "sqmodel.validation/1"
 DESIGN_SCHEMA = "sqmodel.design/1"
+BENCHMARK_SCHEMA = "sqmodel.benchmark/1"
 
 
 class _Part(BaseModel):
@@ -106,7 +107,27 @@ class DesignResults(_Part):
     results: dict[str, Any]
 
 
-SCHEMAS: dict[str, type[_Part]] = {VALIDATION_SCHEMA: ValidationResults, DESIGN_SCHEMA: DesignResults}
+class BenchmarkResults(_Part):
+    """Content of the results.json of a benchmark: the public's, or that of the institution it names."""
+
+    schema_: Literal["sqmodel.benchmark/1"] = Field(alias="schema")
+    page: PageTexts
+    name: str
+    quarter: str = Field(pattern=r"^\d{4}Q[1-4]$")
+    institution: str
+    simulated: bool
+    verdict: Literal["comparable", "partial", "doubtful", "not comparable", "not assessed"]
+    n: int
+    inputs: dict[str, str]
+    labels: dict[str, dict[str, Bilingual]]
+    results: dict[str, Any]
+
+
+SCHEMAS: dict[str, type[_Part]] = {
+    VALIDATION_SCHEMA: ValidationResults,
+    DESIGN_SCHEMA: DesignResults,
+    BENCHMARK_SCHEMA: BenchmarkResults,
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -200,7 +221,7 @@ def labels_of(instrument: Instrument, study: Study) -> dict[str, dict[str, dict[
 
 
 def check_results(content: dict[str, Any]) -> dict[str, Any]:
-    """Check a record against the schema of results.json, that of a page, of a dossier or of a design study.
+    """Check a record against the schema of results.json, that of a page, a dossier, a design study or a benchmark.
 
     Raises
     ------

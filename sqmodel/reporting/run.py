@@ -8,28 +8,24 @@ import json
 import shutil
 import tempfile
 import threading
-import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sqmodel.errors import RunError, SqmodelError, UnfinishedError
-from sqmodel.reporting import interrupts
+from sqmodel.errors import RunError, UnfinishedError
 from sqmodel.reporting.atomic import put_folder, recover, write_file
 from sqmodel.reporting.failures import Failure, forget_failure, keep_failure, kept_failures, stamp_index
-from sqmodel.reporting.fonts import prepare
-from sqmodel.reporting.kernels.manager import Watch, kernels
+from sqmodel.reporting.kernels.manager import Watch
 from sqmodel.reporting.keys import DOSSIER, NOTEBOOK, VALIDATION_NOTEBOOK, find_notebook, report_key
 from sqmodel.reporting.lock import exclusive
-from sqmodel.reporting.making import Assignment, Made, StepError, make
+from sqmodel.reporting.making import Assignment, Made
 from sqmodel.reporting.manifest import MANIFEST, Manifest, digest_of, is_current, read_manifest
 from sqmodel.reporting.payload import ANSWERS
 from sqmodel.reporting.pdf import NAMES, find_browser, print_page
 from sqmodel.reporting.plan import Checked, Task
+from sqmodel.reporting.press import INTERRUPTED, Log, Maker, attempt, maker_of, print_all
 from sqmodel.reporting.restatements import Restatement, add_restatements, compare
 from sqmodel.reporting.sharing import check_share, copy_pages, written
 from sqmodel.reporting.shelf import PAGE, RESULTS, write_index
@@ -39,9 +35,6 @@ TIMEOUT = 600.0
 DOSSIER_BYTES = 1_500_000
 """Size budget of a dossier: researchers read it at a desk."""
 LOGS = "logs"
-INTERRUPTED = "interrupted: expected to be left to its end, found the run stopped from outside"
-
-Maker = Callable[[Assignment, Watch, Callable[[str], None]], Made]
 
 
 @dataclass(frozen=True)
@@ -177,22 +170,31 @@ class _Press:
         self.settings, self.checked, self.report = settings, checked, report
         self.suffix = DOSSIER if settings.dossiers else ""
         self.in_place: list[str] = []
-        self.watches: dict[str, Watch] = {}
         self.noting = threading.Lock()
 
     def work(self, tasks: Sequence[Task]) -> list[Outcome]:
         """All outcomes, in the order of the tasks."""
         found = {t.name: o for t in tasks if (o := self._known(t)) is not None}
-        todo = [t for t in tasks if t.name not in found]
-        if todo:
-            with ExitStack() as stack:
-                maker, threads = self._maker(stack, len(todo))
-                self._all(todo, maker, threads, found)
-        for task in tasks:
-            outcome = found[task.name]
-            if outcome.published:
-                self.in_place.append(task.name + self.suffix)
+        todo = {t.name: t for t in tasks if t.name not in found}
+        try:
+            if todo:
+                self._print(todo, found)
+        finally:
+            self.in_place += [t.name + self.suffix for t in tasks if t.name in found and found[t.name].published]
         return [found[t.name] for t in tasks]
+
+    def _print(self, todo: dict[str, Task], found: dict[str, Outcome]) -> None:
+        """Make what has to be made, several at a time."""
+
+        def ended(name: str, outcome: Outcome) -> None:
+            found[name] = outcome
+            if outcome.published or outcome.cause != INTERRUPTED:
+                self.report(todo[name], "done" if outcome.published else "failed")
+
+        with ExitStack() as stack:
+            settings = self.settings
+            maker, threads = maker_of(stack, len(todo), workers=settings.workers, scheduler=settings.scheduler)
+            print_all(list(todo), lambda name, watch: self._one(todo[name], maker, watch), threads, ended)
 
     def conclude(self, publish_to: Path | None) -> None:
         """The index over all pages, and the share."""
@@ -221,64 +223,26 @@ class _Press:
             return Outcome(task, folder, made=False)
         return None
 
-    def _maker(self, stack: ExitStack, count: int) -> tuple[Maker, int]:
-        if self.settings.scheduler:
-            from sqmodel.reporting.cluster import Cluster
-
-            cluster = stack.enter_context(Cluster(self.settings.scheduler))
-            return cluster.make, min(count, 2 * cluster.threads)
-        threads = min(self.settings.workers, count)
-        stack.enter_context(kernels(ahead=threads))
-        # While the first cells run this process has nothing to do; the first page would wait for it.
-        threading.Thread(target=prepare, name="font", daemon=True).start()
-        return lambda assignment, watch, report: make(assignment, watch=watch, report=report), threads
-
-    def _all(self, todo: list[Task], maker: Maker, threads: int, found: dict[str, Outcome]) -> None:
-        pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="report")
-        futures: dict[Future[Outcome], Task] = {}
-        # Before anything begins, so that an interrupt while it does finds all that there is to stop.
-        self.watches |= {task.name: Watch() for task in todo}
-        try:
-            for task in todo:
-                futures[pool.submit(self._one, task, maker)] = task
-            for future in _as_completed(futures):
-                task = futures[future]
-                found[task.name] = future.result()
-                self.report(task, "done" if found[task.name].published else "failed")
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            for watch in list(self.watches.values()):
-                watch.stop(INTERRUPTED)
-            pool.shutdown(wait=True, cancel_futures=True)
-            ended = [f.result() for f in futures if f.done() and not f.cancelled() and f.exception() is None]
-            self.in_place += [o.task.name + self.suffix for o in ended if o.published]
-            raise
-        pool.shutdown(wait=True)
-
-    def _one(self, task: Task, maker: Maker) -> Outcome:
-        """One report from params to page; whatever goes wrong becomes an outcome that names step and cause."""
-        log = _Log()
-        watch = self.watches[task.name]
+    def _one(self, task: Task, maker: Maker, watch: Watch) -> Outcome:
+        """One report from params to page, with its log."""
+        log = Log()
 
         def report(step: str) -> None:
             log.step(step)
             self.report(task, step)
 
-        try:
+        def made_and_published() -> Outcome:
             assignment, key = self._assignment(task), self._key(task)
             made = maker(assignment, watch, report)
             report("publish")
             outcome = self._publish(task, made, key, assignment)
             log.add("\n".join((*made.notes, made.log)))
-        except StepError as error:
-            outcome = self._failed(
-                task, error.step, error.cause, error.detail, interrupted=watch.stopped == INTERRUPTED
-            )
-        except CancelledError:
-            outcome = self._failed(task, "execute", INTERRUPTED, "", interrupted=True)
-        except Exception as error:
-            outcome = self._failed(task, "publish", _cause(self.reports, error), traceback.format_exc())
+            return outcome
+
+        def failed(step: str, cause: str, detail: str, interrupted: bool) -> Outcome:
+            return self._failed(task, step, cause, detail, interrupted=interrupted)
+
+        outcome = attempt(self.reports, watch, made_and_published, failed)
         ending = "published" if outcome.published else f"failed at {outcome.step}: {outcome.cause}"
         log.add(f"{ending}\n{outcome.detail}")
         return self._logged(outcome, log)
@@ -351,7 +315,7 @@ class _Press:
                 notes = (f"the failure could not be noted for the index: {error}",)
         return Outcome(task, None, step, cause, detail, notes)
 
-    def _logged(self, outcome: Outcome, log: _Log) -> Outcome:
+    def _logged(self, outcome: Outcome, log: Log) -> Outcome:
         path = self.reports / LOGS / f"{outcome.task.name}{self.suffix}.log"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -382,23 +346,6 @@ class _Press:
         return self.reports / task.study.quarter / (task.study.business_line + self.suffix)
 
 
-class _Log:
-    """What happened to a report, with times; it is no part of what is published."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._lines = [time.strftime("%Y-%m-%d %H:%M:%S %z")]
-
-    def step(self, name: str) -> None:
-        self._lines.append(f"{time.monotonic() - self._start:8.2f} s  {name}")
-
-    def add(self, text: str) -> None:
-        self._lines += [line for line in text.strip().splitlines() if line.strip()]
-
-    def text(self) -> str:
-        return "\n".join(self._lines) + "\n"
-
-
 def _restated(folder: Path, manifest: Manifest, record: dict[str, Any]) -> Restatement | None:
     """What the new page changes of a published index; nothing where no readable page stands."""
     if "index" not in record:
@@ -410,27 +357,9 @@ def _restated(folder: Path, manifest: Manifest, record: dict[str, Any]) -> Resta
         return None
 
 
-def _cause(reports: Path, error: Exception) -> str:
-    """What kept a page from being put in place."""
-    if isinstance(error, SqmodelError):
-        return str(error)
-    if isinstance(error, OSError):
-        return f"{reports}: expected a folder that can be written to, found: {error.strerror or error}"
-    return f"{type(error).__name__}: {error}"
-
-
 def _with_note(outcome: Outcome, note: str) -> Outcome:
     return replace(outcome, notes=(*outcome.notes, note))
 
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _as_completed(futures: Iterable[Future[Outcome]]) -> Iterator[Future[Outcome]]:
-    """As they end; an interrupt that something swallowed before is obeyed here."""
-    left = set(futures)
-    while left:
-        interrupts.obey()
-        ended, left = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
-        yield from ended

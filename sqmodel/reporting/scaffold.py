@@ -63,7 +63,14 @@ README = """\
 4. For an index over branches or institutions: `params/branches.design.yaml` and `sqmodel design`.
 """
 
-NOTEBOOKS = ("business_line.ipynb", "validation.ipynb", "index_design.ipynb", "monitor.ipynb", "tutorial.ipynb")
+NOTEBOOKS = (
+    "business_line.ipynb",
+    "validation.ipynb",
+    "index_design.ipynb",
+    "benchmark.ipynb",
+    "monitor.ipynb",
+    "tutorial.ipynb",
+)
 
 
 def new_project(directory: Path) -> list[Path]:

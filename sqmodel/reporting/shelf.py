@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqmodel.reporting.atomic import write_file
 from sqmodel.reporting.failures import Failure
 from sqmodel.reporting.gate import Expected, check_page
 from sqmodel.reporting.keys import DOSSIER
-from sqmodel.reporting.payload import SCHEMA, check_results
+from sqmodel.reporting.payload import BENCHMARK_SCHEMA, SCHEMA, check_results
 from sqmodel.reporting.publish import IndexEntry, index_page
 from sqmodel.reporting.restatements import Restatement, read_restatements
 from sqmodel.result import Estimate
@@ -25,7 +26,9 @@ MOST_BYTES = 5_000_000
 
 
 def published(reports: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Records of all published pages but dossiers, checked; and what is wrong with those that cannot be read.
+    """Records of all published reports of business lines, checked; and what is wrong with those that cannot be read.
+
+    Dossiers are left out, and public reports of a benchmark, for which see `benchmarks`.
 
     Returns
     -------
@@ -40,18 +43,46 @@ def published(reports: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
         if name.endswith(DOSSIER):
             continue
         try:
-            records.append(_record(path, name))
+            record = _read(path)
+            if record["schema"] != BENCHMARK_SCHEMA:
+                records.append(_of_line(path, record, name))
+            elif record["institution"]:
+                raise InputError(str(path), ["expected no confidential report in a public place, found one"])
         except InputError as error:
             shown = "; ".join(str(p) for p in error.problems)
             unreadable[name] = f"{path}: {_first_lines(shown)}; publish the report again or remove the folder"
     return records, unreadable
 
 
-def _record(path: Path, name: str) -> dict[str, Any]:
+def benchmarks(reports: Path) -> list[IndexEntry]:
+    """Public reports of benchmarks, for the index; what cannot be read `published` complains of."""
+    entries = []
+    for path in sorted(reports.glob(f"[0-9][0-9][0-9][0-9]Q[1-4]/*/{RESULTS}")):
+        try:
+            record = _read(path)
+        except InputError:
+            continue
+        if record["schema"] == BENCHMARK_SCHEMA and not record["institution"]:
+            title, subtitle = (Text(**record["page"][k]) for k in ("title", "subtitle"))
+            name = Text(**{g: subtitle[g].split(" · ")[0] for g in ("zh", "en")})
+            entries.append(
+                IndexEntry(
+                    line=path.parent.name, title=name, quarter=path.parent.parent.name, index=None, verdict="",
+                    href=f"{path.parent.parent.name}/{path.parent.name}/{PAGE}", headline=title, status="published",
+                    simulated=record["simulated"],
+                )
+            )  # fmt: skip
+    return entries
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        record = check_results(json.loads(path.read_text(encoding="utf-8")))
+        return check_results(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, OSError, RecursionError) as error:
         raise InputError(str(path), [f"expected JSON in UTF-8, found: {error}"]) from None
+
+
+def _of_line(path: Path, record: dict[str, Any], name: str) -> dict[str, Any]:
     if record["schema"] != SCHEMA:
         raise InputError(str(path), [f"expected a record of a report ({SCHEMA}), found {record['schema']}"])
     own = f"{record['quarter']}/{record['business_line']}"
@@ -82,6 +113,10 @@ def write_index(reports: Path, failed: Mapping[str, Failure], scratch: Path) -> 
     for record in records:
         name = f"{record['quarter']}/{record['business_line']}"
         entries[name] = _entry(record, failed.get(name), restated.get(name))
+    for entry in benchmarks(reports):
+        name = f"{entry.quarter}/{entry.line}"
+        failure = failed.get(name)
+        entries[name] = entry if failure is None else replace(entry, status="stale", cause=_shown(failure))
     titles = {e.line: e.title for e in entries.values()}
     for name, cause in unreadable.items():
         quarter, line = name.split("/")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from sqmodel.reporting.payload import DESIGN_SCHEMA, SCHEMA, VALIDATION_SCHEMA, check_results, name_of
+from sqmodel.reporting.payload import BENCHMARK_SCHEMA, DESIGN_SCHEMA, SCHEMA, VALIDATION_SCHEMA, check_results, name_of
 from sqmodel.result import decode
 
 EPOCH = datetime.datetime(2000, 1, 1)
@@ -58,7 +58,19 @@ DESIGN_SHEETS = {
     "composite": ("scores", "raw", "denominated", "imputed", "treated", "normalised", "treatment", "imputations",
                   "lost", "left_out", "weights"),
 }  # fmt: skip
-BOOKS = {SCHEMA: SHEETS, VALIDATION_SCHEMA: VALIDATION_SHEETS, DESIGN_SCHEMA: DESIGN_SHEETS}
+BENCHMARK_SHEETS = {
+    "benchmark": ("standing", "overall", "scopes", "indicators", "peers", "history", "waiting", "case_mix", "receipts",
+                  "withheld"),
+    "gate": ("steps", "items", "biased", "left_out"),
+}  # fmt: skip
+BOOKS = {
+    SCHEMA: SHEETS,
+    VALIDATION_SCHEMA: VALIDATION_SHEETS,
+    DESIGN_SCHEMA: DESIGN_SHEETS,
+    BENCHMARK_SCHEMA: BENCHMARK_SHEETS,
+}
+NAMED = ("items", "dimensions", "groups", "nodes", "institutions", "peers")
+"""Kinds of codes whose names follow them."""
 
 
 def companions(results: dict[str, Any]) -> dict[str, bytes]:
@@ -105,8 +117,7 @@ def workbook(results: dict[str, Any]) -> bytes:
 
 
 def _flat(labels: dict[str, dict[str, dict[str, str]]]) -> dict[str, str]:
-    return {code: text["zh"] for kind in ("items", "dimensions", "groups", "nodes")
-            for code, text in labels.get(kind, {}).items()}  # fmt: skip
+    return {code: text["zh"] for kind in NAMED for code, text in labels.get(kind, {}).items()}
 
 
 def _write(book: Any, name: str, frame: pd.DataFrame, head: Any, labels: dict[str, str]) -> None:

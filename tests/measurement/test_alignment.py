@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from sqmodel.errors import ComputationError, ImproperSolutionWarning, InputError
-from sqmodel.measurement.alignment import Alignment, _collected, align
+from sqmodel.measurement.alignment import Alignment, _one_way, align
 from sqmodel.measurement.confirmatory import confirm, gather, parsed
 from sqmodel.measurement.moments import GroupMoments, Moments
 from tests.benchmarks.alignment import GROUPS, ITEMS, LEAST_FLAGGED, MODEL, MOST_FALSE, NAMES, replicate, survey
@@ -141,8 +141,13 @@ def test_a_factor_that_points_the_other_way_in_a_group():
     starts = [" + ".join(f"start({sign}0.8)*{item}" for item in TWO["g"]) for sign in ("", "-")]
     fits = [confirm(population().select(TWO["g"]), f"g =~ {start}", std_lv=True) for start in starts]
     assert (fits[1].parameters.query("op == '=~'")["est"] < 0).all()
-    alone = [_collected([fit], "g", TWO["g"]) for fit in fits]
-    both = _collected(fits, "g", TWO["g"])
+    estimated = [fit.internal.estimated for fit in fits]
+    # Loadings are the first parameters, intercepts the last.
+    own = [*range(4), *range(len(estimated[0].se) - 4, len(estimated[0].se))]
+    theta = np.array([e.solution.theta[own] for e in estimated])
+    covariances = np.array([e.covariance[np.ix_(own, own)] for e in estimated])
+    alone = [_one_way(theta[k : k + 1], covariances[k : k + 1]) for k in range(2)]
+    both = _one_way(theta, covariances)
     np.testing.assert_allclose(both.loadings[1], alone[0].loadings[0], atol=1e-6)
     np.testing.assert_allclose(both.covariances[1], alone[0].covariances[0], atol=1e-6)
     np.testing.assert_allclose(both.intercepts[1], alone[1].intercepts[0])

@@ -105,8 +105,44 @@ def scree_figure() -> charts.Figure:
     return charts.scree_plot(frame, alt=ALT, caption=CAPTION)
 
 
+def funnel_figure(count: int = 20) -> charts.Figure:
+    rng = np.random.default_rng(11)
+    sizes = np.geomspace(60, 3000, count)
+    values = 20 + rng.normal(0, 100 / np.sqrt(sizes))
+    places = ["far above", "below", *["within"] * (count - 2)]
+    points = [
+        charts.FunnelPoint(Text(zh=f"第{i}家机构", en=f"Institution {i}"), n, v + 60 * (i == 0) - 25 * (i == 1), p)
+        for i, (n, v, p) in enumerate(zip(sizes, values, places, strict=True))
+    ]
+    grid = np.geomspace(60, 3000, 40)
+    reach = {"inner": 1.96, "outer": 3.09}
+    limits = pd.DataFrame({"size": grid} | {
+        f"{k}_{side}": 20 + sign * z * 100 / np.sqrt(grid)
+        for k, z in reach.items() for side, sign in (("low", -1), ("high", 1))
+    })  # fmt: skip
+    titles = {"x_title": Text(zh="业务量", en="Cases"), "y_title": Text(zh="占比", en="Share")}
+    return charts.funnel_chart("funnel", points, limits, 20.0, alt=ALT, caption=CAPTION, unit="%", **titles)
+
+
+def rank_figure() -> charts.Figure:
+    sets = ((1, 2, 1, 1), (1, 7, 2, 5), (6, 24, 9, 20))
+    rows = [charts.RankRow(d, *s, highlight=i == 0) for i, (d, s) in enumerate(zip(DIMENSIONS, sets, strict=True))]
+    return charts.rank_chart("sets", rows, 24, alt=ALT, caption=CAPTION)
+
+
+def waiting_figure() -> charts.Figure:
+    hours = (1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 40.0, 80.0)
+    shares = (1.0, 0.98, 0.9, 0.7, 0.4, 0.2, 0.1, 0.01)
+    low, high = (tuple(min(max(s + d, 0.0), 1.0) for s in shares) for d in (-0.05, 0.05))
+    every = charts.Curve(hours, shares, low, high)
+    own = charts.Curve(hours, tuple(s**2 for s in shares))
+    panels = [charts.Panel(d, every, own if i else None) for i, d in enumerate(DIMENSIONS)]
+    return charts.waiting_chart("waiting", panels, alt=ALT, caption=CAPTION, own=Text(zh="本机构", en="this one"))
+
+
 def all_figures() -> list[charts.Figure]:
-    makers = (interval_figure, gap_figure, trend_figure, series_figure, map_figure, distribution_figure, scree_figure)
+    makers = (interval_figure, gap_figure, trend_figure, series_figure, map_figure, distribution_figure, scree_figure,
+              funnel_figure, rank_figure, waiting_figure)  # fmt: skip
     return [make() for make in makers]
 
 

@@ -6,6 +6,7 @@ import itertools
 import re
 from xml.etree import ElementTree
 
+import pandas as pd
 import pytest
 
 from sqmodel.definitions import Text
@@ -190,6 +191,84 @@ def test_scree_plot_is_drawn_by_seaborn_and_obeys_the_page() -> None:
         assert text in words(drawing)
     assert not re.search(r'(fill|stroke)="#', figure.html)
     assert figure.data["observed"].iloc[0] == 8.4
+
+
+def coordinates(svg: ElementTree.Element, look: str) -> list[tuple[float, float]]:
+    found = [p.get("d", "") for p in svg.iter("path") if p.get("class") == look and p.get("stroke-linecap") == "round"]
+    return [(float(x), float(y)) for x, y in re.findall(r"M(-?[\d.]+),(-?[\d.]+)h0", "".join(found))]
+
+
+def test_a_funnel_shows_every_point_and_names_those_outside() -> None:
+    figure = FIGURES["funnel"]
+    wide = drawings(figure)[0]
+    assert (len(coordinates(wide, "sb")), len(coordinates(wide, "so"))) == (18, 2)
+    assert {"第0家机构", "第1家机构"} <= set(words(wide))
+    assert not [w for w in words(wide) if w.startswith("第") and w not in ("第0家机构", "第1家机构")]
+    # Those outside come first in the table, and the larger an institution, the farther right it stands.
+    assert figure.data["place_en"].tolist()[:3] == ["above 99.8%", "below 95%", "within"]
+    across = sorted(x for look in ("sb", "so") for x, _ in coordinates(wide, look))
+    assert across[-1] - across[0] > 500
+
+
+def test_a_funnels_limits_stay_inside_the_drawing() -> None:
+    for drawing in drawings(FIGURES["funnel"])[:2]:
+        curves = [
+            p.get("d", "") for p in drawing.iter("path") if p.get("class") == "sm" and p.get("d", "").count("L") > 3
+        ]
+        assert len(curves) == 4
+        heights = [float(y) for d in curves for y in re.findall(r",(-?[\d.]+)", d)]
+        assert min(heights) >= 33
+        assert max(heights) <= 361
+
+
+@pytest.mark.parametrize("least_first", [True, False])
+def test_a_funnel_narrows_to_the_right(least_first: bool) -> None:
+    points = [charts.FunnelPoint(g.ALT, s, 50.0 + i) for i, s in enumerate((1.0, 2.0, 3.0))]
+    wanted = {"x_title": g.ALT, "y_title": g.ALT, "alt": g.ALT, "caption": g.CAPTION}
+    low, high = [40.0, 45.0], [60.0, 55.0]
+    sides = {f"{k}_{side}": v for k in ("inner", "outer") for side, v in (("low", low), ("high", high))}
+    limits = pd.DataFrame({"size": [1.0, 3.0], **sides})
+    figure = charts.funnel_chart("f", points, limits, 50.0, least_first=least_first, **wanted)
+    placed = sorted(coordinates(drawings(figure)[0], "sb"), key=lambda at: -at[1])
+    across = [x for x, _ in placed]
+    assert across == sorted(across, reverse=not least_first)
+
+
+def test_a_thousand_points_cost_little() -> None:
+    figure = g.funnel_figure(1000)
+    html = figure._repr_html_()
+    assert len(html) < 60_000
+    assert html.count("<tr>") == 21
+    assert "tables.xlsx" in html
+    assert len(figure.data) == 1000
+
+
+def test_ranks_are_told_as_sets_and_never_as_points() -> None:
+    wide = drawings(FIGURES["sets"])[0]
+    assert {"1–2", "1–7", "6–24", "1", "24"} <= set(words(wide))
+    assert list(wide.iter("circle")) == []
+    assert len([r for r in wide.iter("rect") if r.get("class") == "fp"]) == 4
+    sure = charts.rank_chart("one", [charts.RankRow(g.ALT, 1, 1)], 1000, alt=g.ALT, caption=g.CAPTION)
+    assert {"200", "400", "600", "800", "1000"} <= set(words(drawings(sure)[0]))
+
+
+def test_waiting_falls_in_steps_to_the_hour_when_half_is_done() -> None:
+    figure = FIGURES["waiting"]
+    wide = drawings(figure)[0]
+    assert words(wide).count("≤ 16 h") == 1
+    assert words(wide).count("≤ 8 h") == 2
+    stairs = next(p.get("d", "") for p in wide.iter("path") if p.get("class") == "sb" and "V" in p.get("d", ""))
+    heights = [float(y) for y in re.findall(r"V(-?[\d.]+)", stairs)]
+    assert heights == sorted(heights)
+    assert figure.data["16 h"].tolist() == pytest.approx([40, 16, 40, 16, 40])
+
+
+def test_a_reference_is_drawn_down_all_rows_and_explained() -> None:
+    figure = charts.interval_chart("r", g.interval_rows(), alt=g.ALT, caption=g.CAPTION, reference=(66.0, g.ALT))
+    for drawing in drawings(figure):
+        dashed = [p for p in drawing.iter("path") if p.get("stroke-dasharray") == "4 3"]
+        assert dashed
+    assert g.ALT["zh"] in words(drawings(figure)[0])
 
 
 def test_sparkline_is_one_small_drawing() -> None:

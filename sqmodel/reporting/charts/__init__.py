@@ -6,7 +6,9 @@ drawings (Chinese and English, wide and narrow), of which the page shows one, an
 
 from sqmodel.reporting.charts.distribution import DistributionRow, distribution_chart
 from sqmodel.reporting.charts.figure import Figure
+from sqmodel.reporting.charts.funnel import FunnelPoint, funnel_chart
 from sqmodel.reporting.charts.priority import Point, priority_map
+from sqmodel.reporting.charts.ranks import RankRow, rank_chart
 from sqmodel.reporting.charts.rows import (
     GapRow,
     Row,
@@ -14,20 +16,28 @@ from sqmodel.reporting.charts.rows import (
     interval_chart,
 )
 from sqmodel.reporting.charts.scree import scree_plot
+from sqmodel.reporting.charts.steps import Curve, Panel, waiting_chart
 from sqmodel.reporting.charts.trend import TrendPoint, sparkline, trend_chart
 
 __all__ = [
+    "Curve",
     "DistributionRow",
     "Figure",
+    "FunnelPoint",
     "GapRow",
+    "Panel",
     "Point",
+    "RankRow",
     "Row",
     "TrendPoint",
     "distribution_chart",
+    "funnel_chart",
     "gap_chart",
     "interval_chart",
     "priority_map",
+    "rank_chart",
     "scree_plot",
     "sparkline",
     "trend_chart",
+    "waiting_chart",
 ]

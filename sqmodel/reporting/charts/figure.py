@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from sqmodel.definitions import Text
-from sqmodel.reporting.blocks import CODES, Cell, both, details, table
+from sqmodel.reporting.blocks import CODES, Cell, both, details, paragraph, table
 from sqmodel.reporting.charts.writer import el
 from sqmodel.reporting.words import number, plain
 
@@ -32,6 +32,12 @@ COLUMNS = {
     "observed": Text(zh="实际数据", en="Observed"),
     "simulated": Text(zh="随机数据", en="Simulated"),
     "note": Text(zh="说明", en="Note"),
+    "size": Text(zh="样本量或标准误", en="Cases or standard error"),
+    "place": Text(zh="位置", en="Place"),
+    "best": Text(zh="最好名次", en="Best rank"),
+    "worst": Text(zh="最差名次", en="Worst rank"),
+    "own_best": Text(zh="单看：最好", en="Alone: best"),
+    "own_worst": Text(zh="单看：最差", en="Alone: worst"),
 }
 _BOUNDS = {"low": Text(zh="下限", en="low"), "high": Text(zh="上限", en="high")}
 SHOW = Text(zh="查看数字", en="Show the numbers")
@@ -89,6 +95,8 @@ class Figure:
         Decimals of the numbers shown.
     numbers : bool
         Whether the numbers stand below it, a click away; a page that has them in another table needs them once.
+    rows : int, optional
+        Of a chart with very many marks, how many rows of numbers the page shows; the files beside it hold all.
     """
 
     name: str
@@ -98,14 +106,24 @@ class Figure:
     data: pd.DataFrame
     digits: int = 1
     numbers: bool = True
+    rows: int | None = None
 
     def __repr__(self) -> str:
         return f"<Figure {self.name}: {self.alt['en']}>"
 
     def _repr_html_(self) -> str:
         caption = f"<figcaption>{both(self.caption)}</figcaption>"
-        numbers = details(SHOW, data_table(self.data, self.digits)) if self.numbers else ""
+        shown = self.data if self.rows is None else self.data.head(self.rows)
+        rest = "" if len(shown) == len(self.data) else paragraph(_rest(len(shown), len(self.data)), "mute")
+        numbers = details(SHOW, data_table(shown, self.digits) + rest) if self.numbers else ""
         return f"{self.html.removesuffix('</figure>')}{caption}{numbers}</figure>"
+
+
+def _rest(shown: int, count: int) -> Text:
+    return Text(
+        zh=f"共 {count:,} 行，此处列出前 {shown} 行，其余见 tables.xlsx。",
+        en=f"The first {shown} of {count:,} rows; tables.xlsx has them all.",
+    )
 
 
 def assemble(
@@ -116,6 +134,7 @@ def assemble(
     caption: Text,
     data: pd.DataFrame,
     digits: int = 1,
+    rows: int | None = None,
 ) -> Figure:
     """Draw a chart in its four variants."""
     drawings = Markup("")
@@ -131,7 +150,7 @@ def assemble(
             marks = drawing.marks
         drawings += _svg(variant, marks + drawing.words, drawing.height, alt)
     html = str(el("figure", drawings, id=f"figure-{name}", class_="chart"))
-    return Figure(name, html, alt, caption, data, digits)
+    return Figure(name, html, alt, caption, data, digits, rows=rows)
 
 
 def _svg(variant: Variant, inside: Markup, height: float, alt: Text) -> Markup:
@@ -166,5 +185,5 @@ def _cell(data: pd.DataFrame, column: str, row: int, digits: int) -> Cell:
         return Cell(plain("–"), right=right)
     if column.endswith("_zh"):
         return Cell(Text(zh=str(value), en=str(data[column.removesuffix("_zh") + "_en"].iloc[row])))
-    whole = column in ("n", "number")
+    whole = column in ("n", "number") or (column == "size" and float(value) >= 30)
     return Cell(plain(number(float(value), 0 if whole else digits) if right else value), right=right)

@@ -185,10 +185,7 @@ def _value(row: RowText, variant: Variant, edge: float, y: float, texts: tuple[T
 
 def axis(rows: Rows, where: Scale, variant: Variant, *, unit: str = "") -> tuple[Markup, float]:
     """Grid and tick labels under rows; narrow charts rule only beside the marks, so that no line crosses a word."""
-    if variant.narrow:
-        spans = [(m - 9, m + 9) for m, marked in zip(rows.middles, rows.marked, strict=True) if marked]
-    else:
-        spans = [(4.0, rows.bottom)]
+    spans = _spans(rows, variant)
     lines = "".join(f"M{number(where(t))},{number(a)}V{number(b)}" for t in where.ticks for a, b in spans)
     grid = el("path", d=lines, class_="sl", stroke_width=1)
     y = rows.bottom + 16
@@ -197,6 +194,23 @@ def axis(rows: Rows, where: Scale, variant: Variant, *, unit: str = "") -> tuple
     for t in shown:
         labels.add(where.label(t) + unit, where(t), y, class_="fm", font_size=variant.small, text_anchor="middle")
     return grid + labels.markup(), y + 8
+
+
+def upright(rows: Rows, x: float, variant: Variant) -> Markup:
+    """A dashed line down all rows, beside the marks only where the chart is narrow."""
+    return dashed("".join(f"M{number(x)},{number(a)}V{number(b)}" for a, b in _spans(rows, variant)))
+
+
+def dashed(d: str) -> Markup:
+    """A quiet dashed line."""
+    return el("path", d=d, class_="sm", stroke_width=1.2, stroke_dasharray="4 3")
+
+
+def _spans(rows: Rows, variant: Variant) -> list[tuple[float, float]]:
+    """Where lines may stand: all the way down, or beside the marks where words stand between them."""
+    if variant.narrow:
+        return [(m - 9, m + 9) for m, marked in zip(rows.middles, rows.marked, strict=True) if marked]
+    return [(4.0, rows.bottom)]
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,13 @@ from sqmodel.reporting.charts.layout import (
     Scale,
     axis,
     band,
+    dashed,
     dot,
     explain,
     hollow,
     lay_rows,
     scale,
+    upright,
     whisker,
 )
 from sqmodel.reporting.words import interval, number, percent, signed
@@ -96,6 +98,9 @@ def interval_chart(
     unit: str = "",
     digits: int = 1,
     now: Text = NOW,
+    before: Text = BEFORE,
+    expected: Text = EXPECTED,
+    reference: tuple[float, Text] | None = None,
 ) -> Figure:
     """Estimates with intervals, a row each; last quarter hollow, the expected range a pale band.
 
@@ -113,6 +118,10 @@ def interval_chart(
         Decimals of the values.
     now : Text
         What a dot is.
+    before, expected : Text
+        What a hollow dot is, and a band.
+    reference : tuple of float and Text, optional
+        A value that all rows are seen against, such as the mean of all, as a dashed line; and what it is.
 
     Returns
     -------
@@ -136,13 +145,17 @@ def interval_chart(
     def draw(variant: Variant) -> Drawing:
         laid = lay_rows([_interval_words(r, unit, digits) for r in rows], variant)
         values = data[["value", "low", "high", "previous", "band_low", "band_high"]].to_numpy().ravel().tolist()
+        values += [] if reference is None else [reference[0]]
         where = scale(values, laid.start, laid.end, most=6 if variant.narrow else 9)
         grid, bottom = axis(laid, where, variant, unit=unit)
+        if reference is not None:
+            grid += upright(laid, where(reference[0]), variant)
         pairs = zip(rows, laid.middles, strict=True)
         marks = Marks()
         for row, y in pairs:
             _mark_interval(marks, row, y, where)
-        line, height = explain(_interval_keys(shown, estimates, now), variant, bottom)
+        keys = _interval_keys(shown, estimates, (now, before, expected), reference)
+        line, height = explain(keys, variant, bottom)
         return Drawing(grid + marks.markup() + laid.values, laid.words + line, height)
 
     return assemble(name, draw, alt=alt, caption=caption, data=data, digits=digits)
@@ -177,15 +190,23 @@ def _mark_interval(marks: Marks, row: Row, y: float, where: Scale) -> None:
     marks.dot(where(row.estimate.value), y, tone)
 
 
-def _interval_keys(rows: Sequence[Row], estimates: Sequence[Estimate | None], now: Text) -> list[Key]:
+def _interval_keys(
+    rows: Sequence[Row],
+    estimates: Sequence[Estimate | None],
+    words: tuple[Text, Text, Text],
+    reference: tuple[float, Text] | None,
+) -> list[Key]:
+    now, before, expected = words
     keys = [
         Key(lambda x, y: dot(x + 9, y), now),
         Key(lambda x, y: whisker(x + 1, x + 17, y), level_words(estimates)),
     ]
     if any(r.previous is not None for r in rows):
-        keys.insert(1, Key(lambda x, y: hollow(x + 9, y), BEFORE))
+        keys.insert(1, Key(lambda x, y: hollow(x + 9, y), before))
     if any(r.band for r in rows):
-        keys.append(Key(lambda x, y: band(x, x + 18, y, 12), EXPECTED))
+        keys.append(Key(lambda x, y: band(x, x + 18, y, 12), expected))
+    if reference is not None:
+        keys.append(Key(lambda x, y: dashed(f"M{x + 9:.1f},{y - 8:.1f}v16"), reference[1]))
     return keys
 
 

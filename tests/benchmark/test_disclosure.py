@@ -1,0 +1,563 @@
+"""Disclosure of a submission: least by brute force, laws, revisions, whole messages."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from sqmodel.benchmark.content import Context, Indicator, ItemCounts, Ordinal, Submission, Waiting, Withheld
+from sqmodel.benchmark.disclosure import DisclosureError, Total, mergers, needs_complete_scores, protect
+from sqmodel.benchmark.disclosure_items import Puzzle, Table, choose, is_safe
+from sqmodel.benchmark.disclosure_system import System, enumerated, extreme, move, neighbours
+from sqmodel.benchmark.profile import DisclosureRules
+from sqmodel.benchmark.simulate import simulate_submissions
+from sqmodel.measurement.moments import GroupMoments
+from tests.benchmark.small_submissions import Answers, draw, structure_of, submission_of
+
+RULES = DisclosureRules()
+COUNTS = st.lists(st.integers(0, 9), min_size=3, max_size=5).filter(lambda c: sum(c) >= 10)
+
+
+def table(counts: Sequence[int]) -> Table:
+    return Table(tuple(range(1, len(counts) + 1)), np.array(counts))
+
+
+def told(submission: Submission) -> dict[str, tuple[int | None, ...]]:
+    return {c.item: c.counts for c in submission.counts}
+
+
+def with_counts(*counts: Sequence[int], rng: int = 0) -> Answers:
+    """Answers with these counts, otherwise in any order."""
+    generator = np.random.default_rng(rng)
+    return np.column_stack([generator.permutation(np.repeat(range(1, len(c) + 1), c)) for c in counts])
+
+
+# --- the least, against brute force ---------------------------------------------------------------------------------
+
+
+def every_table(counts: Sequence[int]) -> list[tuple[int, ...]]:
+    """All tables with the same n, sum and sum of squares, by trying all."""
+    k = range(1, len(counts) + 1)
+    power = [[v**p for v in k] for p in range(3)]
+    sums = [sum(w * c for w, c in zip(row, counts, strict=True)) for row in power]
+    n = sums[0]
+    head = itertools.product(range(n + 1), repeat=len(counts) - 1)
+    full = ((*h, n - sum(h)) for h in head if sum(h) <= n)
+    return [t for t in full if all(sum(w * c for w, c in zip(r, t, strict=True)) == s
+                                   for r, s in zip(power, sums, strict=True))]  # fmt: skip
+
+
+def brute(counts: Sequence[int], fits: Any = lambda t: True) -> tuple[int, ...] | None:
+    """Fewest counts withheld, then the least sum, then the first ones; None where nothing is enough."""
+    primary = {k for k, c in enumerate(counts) if 0 < c < RULES.minimum_cell}
+    if not primary:
+        return ()
+    tables = [t for t in every_table(counts) if fits(t)]
+    sets = [s for size in range(len(counts) + 1) for s in itertools.combinations(range(len(counts)), size)]
+    sets.sort(key=lambda s: (len(s), sum(counts[k] for k in s), s))
+    for hidden in sets:
+        seen = [t for t in tables if all(t[k] == counts[k] for k in range(len(counts)) if k not in hidden)
+                and any(0 < t[k] < RULES.minimum_cell for k in hidden)]  # fmt: skip
+        if primary <= set(hidden) and all(max(t[k] for t in seen) - min(t[k] for t in seen) >= RULES.spread
+                                          for k in primary):  # fmt: skip
+            return hidden
+    return None
+
+
+@settings(max_examples=80)
+@given(COUNTS)
+def test_the_least_is_withheld_of_an_item(counts: list[int]) -> None:
+    assume(sum(counts) <= 24)
+    found = choose(table(counts), RULES)
+    assert (None if found is None else found.hidden) == brute(counts)
+
+
+@pytest.mark.parametrize(("seed", "items", "categories"), list(itertools.product(range(6), (1, 2, 3), (3, 4, 5))))
+def test_the_least_is_withheld_of_a_submission(seed: int, items: int, categories: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 24 if categories < 5 else 20
+    answers = draw(rng, n, items, categories, skew=1.0)
+    structure = structure_of(items, 1)
+    sent = submission_of(answers, structure, categories)
+    expected: dict[str, tuple[int, ...] | None] = {}
+    for column, own in enumerate(sent.counts):
+        others = [k for k in range(items) if k != column]
+        true = [int(answers[:, column] @ answers[:, k]) for k in others]
+
+        def reached(t: tuple[int, ...], others: Any = others, true: Any = true) -> bool:
+            sorted_own = np.repeat(range(1, categories + 1), t)
+            both = [np.sort(answers[:, k]) for k in others]
+            return all(sorted_own[::-1] @ o <= s <= sorted_own @ o for o, s in zip(both, true, strict=True))
+
+        expected[own.item] = brute([c or 0 for c in own.counts], reached)
+    if None not in expected.values():
+        found = protect(sent, RULES, structure=structure)
+        hidden = {i: tuple(k for k, c in enumerate(cs) if c is None) for i, cs in told(found).items()}
+        assert hidden == expected
+        assert found.moments == sent.moments
+    elif items == 1:
+        with pytest.raises(DisclosureError):
+            protect(sent, RULES, structure=structure)
+    else:
+        found = protect(sent, RULES, structure=structure)
+        assert found.moments is None
+        assert not found.counts or all(c is None for cs in told(found).values() for c in cs)
+
+
+def test_three_equations_give_back_three_counts() -> None:
+    """n, mean and variance are known, so that three withheld counts are as good as told, and a fourth joins."""
+    answers = with_counts([2, 1, 2, 20, 30, 40, 50], [20, 20, 20, 20, 20, 20, 25])
+    found = protect(submission_of(answers, structure_of(2, 1), 7), RULES)
+    assert told(found)["q1"] == (None, None, None, None, 30, 40, 50) or sum(c is None for c in told(found)["q1"]) > 3
+    assert sum(c is None for c in told(found)["q1"]) >= 4
+    assert told(found)["q2"] == (20, 20, 20, 20, 20, 20, 25)
+    assert {(w.table, w.rule) for w in found.withheld} == {("counts", "small counts")}
+
+
+def test_answers_that_correlate_perfectly_tell_each_other() -> None:
+    """With a correlation of one the counts of one item are those of the other, so that more than counts must go."""
+    one = with_counts([2, 8, 12, 20, 18])[:, 0]
+    twice = np.column_stack([one, one, np.random.default_rng(1).permutation(one)])
+    found = protect(submission_of(twice, {"D1": ["q1", "q2", "q3"]}, 5), RULES, structure={"D1": ["q1", "q2", "q3"]})
+    assert found.moments is None
+    apart = np.column_stack([one, np.random.default_rng(2).permutation(one)])
+    sent = protect(submission_of(apart, {"D1": ["q1", "q2"]}, 5), RULES, structure={"D1": ["q1", "q2"]})
+    assert sent.moments is not None
+
+
+# --- laws -----------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(COUNTS, st.data())
+def test_to_withhold_more_is_never_less_safe(counts: list[int], data: Any) -> None:
+    assume(sum(counts) <= 30)
+    puzzle = table(counts).puzzle(False)
+    cells = st.sets(st.sampled_from(range(len(counts))))
+    hidden = data.draw(cells)
+    more = hidden | data.draw(cells)
+    assert is_safe(puzzle, sorted(more), RULES) or not is_safe(puzzle, sorted(hidden), RULES)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.one_of(st.just(0), st.integers(3, 60)), min_size=2, max_size=7).filter(lambda c: sum(c) >= 10))
+def test_nothing_is_withheld_where_no_count_is_small(counts: list[int]) -> None:
+    sent = submission_of(with_counts(counts, counts), structure_of(2, 1), len(counts))
+    assume(sent.n >= 12)
+    assert protect(sent, RULES) == sent
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 10_000))
+def test_to_send_the_same_again_withholds_the_same(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    structure = structure_of(4, 2)
+    first = submission_of(draw(rng, 40, 4, 5), structure, 5, context=CONTEXT)
+    sent = protect(first, RULES, structure=structure)
+    again = protect(dataclasses.replace(first, revision=1), RULES, structure=structure, earlier=[sent])
+    assert dataclasses.replace(again, revision=0).withheld == sent.withheld
+    assert told(again) == told(sent)
+
+
+CONTEXT = tuple(Context("size", v, s / 40) for v, s in (("small", 20), ("medium", 17), ("large", 2), ("giant", 1)))
+
+
+def test_primary_and_secondary_counts_are_withheld_in_the_same_words() -> None:
+    sent = protect(submission_of(draw(np.random.default_rng(1), 40, 4, 7), structure_of(4, 2), 7), RULES)
+    assert {w.rule for w in sent.withheld} == {"small counts"}
+    assert {w.cell for w in sent.withheld if w.table == "counts"} == {
+        f"{c.item}={k}" for c in sent.counts for k, v in zip(c.categories, c.counts, strict=True) if v is None
+    }
+
+
+# --- too few --------------------------------------------------------------------------------------------------------
+
+
+def test_all_reasons_why_nothing_can_be_sent_are_told_at_once() -> None:
+    sent = submission_of(draw(np.random.default_rng(1), 8, 2, 5), structure_of(2, 1), 5)
+    broken = dataclasses.replace(sent, withheld=(Withheld("counts", "q1=1", "small counts"),))
+    other = dataclasses.replace(sent, institution="B", quarter="2026Q2")
+    with pytest.raises(DisclosureError) as caught:
+        protect(broken, RULES, earlier=[other, sent])
+    assert str(caught.value) == (
+        "A 2026Q3: 6 problems\n"
+        "  - expected a submission with nothing withheld, found 1 figures withheld\n"
+        "  - scores: expected 10 respondents or more, found 8 of overall\n"
+        "  - scores: expected 10 respondents or more, found 8 of D1\n"
+        "  - expected 10 scored respondents or more, found 8\n"
+        "  - earlier: expected submissions of A, found some of B\n"
+        "  - revision: expected one above 0, which was sent before, found 0\n"
+        "  What to do: wait for more answers, or send the quarter with the next one; a submission from which "
+        "somebody's answer could be worked out is not written"
+    )
+
+
+def test_counts_moments_and_thresholds_must_go_together() -> None:
+    sent = submission_of(with_counts([9, 5, 20], [10, 20, 4]), structure_of(2, 1), 3)
+    moments = sent.moments
+    assert moments is not None
+    wrong = dataclasses.replace(moments, mean=moments.mean + np.array([0.5, 0.0]))
+    ordinal = Ordinal(("q1", "q3"), (3, 3), GroupMoments(34, np.eye(2), np.zeros(2), np.array([-1.0, 1.0, 0.0, 1.0])))
+    counts = (sent.counts[0], sent.counts[1]._replace(counts=(10, None, 4)))
+    with pytest.raises(DisclosureError) as caught:
+        protect(dataclasses.replace(sent, moments=wrong, ordinal=ordinal, counts=counts), RULES)
+    assert str(caught.value).splitlines()[1:-1] == [
+        "  - q1: expected moments of the counted answers (sum of answers 79), found 96",
+        "  - q2: expected all counts, so that it can be decided which to withhold, found some withheld",
+        "  - q1: expected thresholds of the counted answers, found others",
+        "  - q3: expected its counts beside its thresholds, found none",
+    ]
+
+
+def test_a_dimension_of_one_item_with_few_categories_can_tell_a_small_count() -> None:
+    sent = submission_of(with_counts([1, 30, 9], [10, 20, 10]), {"D1": ["q1"], "D2": ["q2"]}, 3)
+    with pytest.raises(DisclosureError) as caught:
+        protect(sent, RULES, structure={"D1": ["q1"], "D2": ["q2"]})
+    assert str(caught.value).splitlines()[:2] == [
+        "A 2026Q3: 1 problem",
+        "  - q1: expected a score of D1 from which no small count follows, found one that gives it",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("complete", "scored", "rule"),
+    [(9, 20, "minimum n"), (30, 33, "difference"), (30, 39, "difference"), (30, 40, ""), (30, 30, "")],
+)
+def test_few_who_did_not_answer_everything(complete: int, scored: int, rule: str) -> None:
+    """Scores of all less those of the complete answers would be the scores of the few."""
+    rng = np.random.default_rng(1)
+    extra = rng.uniform(0, 100, (scored - complete, 2))
+    counts = [complete // 3] * 3
+    sent = submission_of(with_counts(counts, counts), structure_of(2, 2), 3, extra=extra if len(extra) else None)
+    found = protect(sent, RULES)
+    assert needs_complete_scores([s.n for s in sent.scores], complete, RULES) == (rule == "difference")
+    expected = (Withheld("counts", "", rule), Withheld("moments", "", rule)) if rule else ()
+    assert found.withheld == expected
+    assert (found.moments is None) == bool(rule)
+    assert found.scores == sent.scores
+
+
+def test_covariances_need_more_answers_than_items() -> None:
+    """Sums of products of as many items as respondents can be solved by their records only."""
+    for n, sent in ((13, False), (14, True)):
+        counts = [5, n - 10, 5]
+        found = protect(submission_of(with_counts(counts, counts, counts, counts), structure_of(4, 1), 3), RULES)
+        assert (found.moments is not None) == sent
+        assert found.withheld == (() if sent else (Withheld("moments", "", "minimum n"),))
+
+
+# --- thresholds -----------------------------------------------------------------------------------------------------
+
+
+def ordinal_of(answers: Answers, merged: Sequence[Sequence[Sequence[int]]]) -> Ordinal:
+    from scipy.special import ndtri
+
+    n, thresholds = len(answers), []
+    for column, groups in zip(answers.T, merged, strict=True):
+        ends = [max(g) + 1 for g in groups[:-1]]
+        thresholds += [float(ndtri((column <= e).mean())) for e in ends]
+    items = tuple(f"q{k + 1}" for k in range(answers.shape[1]))
+    return Ordinal(items, tuple(len(g) for g in merged),
+                   GroupMoments(n, np.eye(len(items)), np.zeros(len(items)), np.array(thresholds)))  # fmt: skip
+
+
+def test_thresholds_are_cumulative_counts() -> None:
+    """With a small category an item's thresholds go; merged so that none is small they stay, and count as told."""
+    answers = with_counts([2, 9, 12, 25, 18, 15, 19], [11, 9, 12, 20, 18, 15, 15], [12, 9, 12, 20, 18, 15, 14])
+    sent = submission_of(answers, structure_of(3, 1), 7)
+    plain = [[[k] for k in range(7)]] * 3
+    found = protect(dataclasses.replace(sent, ordinal=ordinal_of(answers, plain)), RULES)
+    assert found.ordinal is not None
+    assert found.ordinal.items == ("q2", "q3")
+    assert Withheld("ordinal", "q1", "small counts") in found.withheld
+
+
+@pytest.mark.parametrize(
+    "counts", [(2, 4, 6, 8, 4), (1, 5, 7, 6, 5), (2, 5, 3, 9, 5), (4, 4, 4, 1, 11), (1, 2, 7, 7, 7)]
+)
+def test_merged_thresholds_count_as_told(counts: tuple[int, ...]) -> None:
+    """With no small merged category thresholds stay if some counts are safe beside the sums that they tell."""
+    answers = with_counts(counts, [5, 5, 5, 5, 4], [4, 5, 5, 5, 5])
+    groups = mergers(counts, RULES)
+    ordinal = ordinal_of(answers, [groups, [[k] for k in range(5)], [[k] for k in range(5)]])
+    found = protect(dataclasses.replace(submission_of(answers, structure_of(3, 1), 5), ordinal=ordinal), RULES)
+    kept = brute(counts, lambda t: all(sum(t[k] for k in g) == sum(counts[k] for k in g) for g in groups))
+    assert found.ordinal is not None
+    assert ("q1" in found.ordinal.items) == (kept is not None)
+    hidden = tuple(k for k, c in enumerate(told(found)["q1"]) if c is None)
+    assert hidden == (brute(counts) if kept is None else kept)
+
+
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=7))
+def test_most_merged_categories(counts: list[int]) -> None:
+    groups = mergers(counts, RULES)
+    assert [k for g in groups for k in g] == list(range(len(counts)))
+    best = 1
+    for cuts in itertools.product((0, 1), repeat=len(counts) - 1):
+        ends = [0, *(k + 1 for k, c in enumerate(cuts) if c), len(counts)]
+        if all(sum(counts[a:b]) >= RULES.minimum_cell for a, b in itertools.pairwise(ends)):
+            best = max(best, len(ends) - 1)
+    assert len(groups) == best
+
+
+# --- context, indicators, waiting -----------------------------------------------------------------------------------
+
+
+def bare(**fields: Any) -> Submission:
+    sent = submission_of(with_counts([20, 20, 20]), structure_of(1, 1), 3)
+    return dataclasses.replace(sent, counts=(), moments=None, **fields)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(0, 12), min_size=2, max_size=5).filter(lambda c: 0 < sum(c) <= 60))
+def test_the_least_shares_are_withheld(counts: list[int]) -> None:
+    """Against brute force; those who stated nothing are withheld anyhow."""
+    sent = bare(context=tuple(Context("size", f"v{k}", c / 60) for k, c in enumerate(counts)))
+    found = {int(w.cell.removeprefix("size=v")) for w in protect(sent, RULES).withheld}
+    rest = 60 - sum(counts)
+    cells = [*counts, rest]
+    primary = {k for k, c in enumerate(cells) if 0 < c < RULES.minimum_cell}
+    always = {len(counts)} if rest else set()
+
+    def safe(hidden: set[int]) -> bool:
+        total = sum(cells[k] for k in hidden)
+        seen = [t for t in itertools.product(range(total + 1), repeat=len(hidden)) if sum(t) == total
+                and any(0 < x < RULES.minimum_cell for x in t)] if total <= 20 else None  # fmt: skip
+        if seen is None:
+            return len(hidden) > 1
+        place = sorted(hidden)
+        return primary <= hidden and all(
+            max(t[place.index(k)] for t in seen) - min(t[place.index(k)] for t in seen) >= RULES.spread
+            for k in primary
+        )  # fmt: skip
+
+    if not primary:
+        assert not found
+        return
+    choices = [set(s) for size in range(len(counts) + 1) for s in itertools.combinations(range(len(counts)), size)]
+    fine = [s for s in choices if primary <= s | always and len(s | always) > 1 and safe(s | always)]
+    if fine:
+        assert (len(found), sum(counts[k] for k in found)) == min((len(s), sum(counts[k] for k in s)) for s in fine)
+    else:
+        assert found == set(range(len(counts)))
+
+
+def share(code: str, n: float, events: float) -> Indicator:
+    return Indicator(code, "share", n, events, events / n, 0.1)
+
+
+def test_indicators_of_few() -> None:
+    mean = Indicator("hours", "mean", 9, math.nan, 3.0, 0.1)
+    rate = Indicator("complaints", "rate", 500.5, 2, 2 / 500.5, 0.1)
+    none = Indicator("losses", "rate", 500.5, 0, 0.0, 0.1)
+    sent = bare(indicators=(share("a", 100, 98), share("b", 100, 97), share("c", 9, 5), share("d", 50, 0), mean, rate,
+                            none))  # fmt: skip
+    found = protect(sent, RULES)
+    assert {w.cell: w.rule for w in found.withheld} == {
+        "a": "small counts", "c": "minimum n", "hours": "minimum n", "complaints": "small counts"
+    }  # fmt: skip
+    assert [i.code for i in found.indicators] == ["b", "d", "losses"]
+
+
+def test_parts_of_an_indicator_hide_one_another() -> None:
+    parts = (share("standard.x", 40, 38), share("standard.y", 60, 30), share("standard.z", 100, 50))
+    total = share("within", 200, 118)
+    found = protect(bare(indicators=(*parts, total)), RULES)
+    assert [w.cell for w in found.withheld] == ["standard.x", "standard.y"]
+    assert {w.rule for w in found.withheld} == {"small counts"}
+    apart = protect(bare(indicators=(*parts, share("within", 210, 118))), RULES)
+    assert [w.cell for w in apart.withheld] == ["standard.x"]
+
+
+@settings(max_examples=80)
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=6).filter(lambda c: sum(c) >= 10))
+def test_the_fewest_points_of_a_survival_table_are_withheld(done: list[int]) -> None:
+    n = sum(done)
+    left = n - np.cumsum(done[:-1])
+    hours = [float(2**k) for k in range(len(left))]
+    rows = tuple(Waiting("review", h, n, int(x) / n, 0.1) for h, x in zip(hours, left, strict=True))
+    found = protect(bare(waiting=rows), RULES)
+
+    def fine(kept: Sequence[int]) -> bool:
+        marks = [n, *(int(left[k]) for k in kept), 0]
+        return all(a - b == 0 or a - b >= RULES.minimum_cell for a, b in itertools.pairwise(marks))
+
+    sets = [s for size in range(len(left) + 1) for s in itertools.combinations(range(len(left)), size)]
+    assert len(found.waiting) == max(len(s) for s in sets if fine(s))
+    assert fine([hours.index(w.hours) for w in found.waiting])
+    assert {w.cell for w in found.withheld} == {f"review:{h:g}" for h in hours} - {
+        f"review:{w.hours:g}" for w in found.waiting
+    }
+
+
+# --- revisions and other quarters -----------------------------------------------------------------------------------
+
+
+def test_a_revision_by_few_respondents_is_refused() -> None:
+    rng = np.random.default_rng(3)
+    answers, structure = draw(rng, 60, 3, 5), structure_of(3, 1)
+    sent = protect(submission_of(answers[:56], structure, 5), RULES)
+    with pytest.raises(DisclosureError) as caught:
+        protect(submission_of(answers, structure, 5, revision=1), RULES, earlier=[sent])
+    assert str(caught.value).splitlines()[:3] == [
+        "A 2026Q3: 2 problems",
+        "  - respondents: expected as many as in revision 0 or a difference of 10 or more (56), found 60",
+        "  - respondents who answered all items: expected as many as in revision 0 or a difference of 10 or more (56), "
+        "found 60",
+    ]
+    assert protect(submission_of(answers, structure, 5, quarter="2026Q4"), RULES, earlier=[sent]).quarter == "2026Q4"
+
+
+def test_a_few_corrected_answers_are_refused_and_many_are_not() -> None:
+    structure = structure_of(2, 1)
+    old = with_counts([20, 20, 20, 20, 20], [20, 20, 20, 20, 20])
+    sent = protect(submission_of(old, structure, 5), RULES)
+    new = old.copy()
+    new[np.flatnonzero(old[:, 0] == 5)[:4], 0] = 4
+    with pytest.raises(DisclosureError) as caught:
+        protect(submission_of(new, structure, 5, revision=1), RULES, earlier=[sent])
+    assert str(caught.value).splitlines()[1] == (
+        "  - q1: expected the answers of revision 0, or 10 or more that differ, found 4"
+    )
+    new[np.flatnonzero(old[:, 0] == 5)[:12], 0] = 4
+    assert protect(submission_of(new, structure, 5, revision=1), RULES, earlier=[sent]).withheld == ()
+
+
+def test_counts_withheld_once_stay_withheld_when_the_rules_get_looser() -> None:
+    structure = structure_of(3, 1)
+    first = submission_of(draw(np.random.default_rng(4), 60, 3, 7), structure, 7, context=CONTEXT_60)
+    sent = protect(first, DisclosureRules(minimum_cell=5))
+    again = protect(dataclasses.replace(first, revision=1), RULES, earlier=[sent])
+    for before, now in zip(sent.counts, again.counts, strict=True):
+        small = [k for k, c in enumerate(first.counts[sent.counts.index(before)].counts) if 0 < (c or 0) < 3]
+        assert all(now.counts[k] is None and before.counts[k] is None for k in small)
+    hidden = {w.cell for w in sent.withheld if w.table == "context"}
+    assert hidden <= {w.cell for w in again.withheld if w.table == "context"}
+
+
+CONTEXT_60 = tuple(Context("size", v, s / 60) for v, s in (("small", 30), ("medium", 22), ("large", 4), ("giant", 4)))
+
+
+def test_late_answers_are_a_table_of_their_own() -> None:
+    """Two revisions published in full tell the answers of those who came late, one by one."""
+    structure = structure_of(2, 1)
+    old = with_counts([10, 20, 30, 40, 50, 60, 70], [40] * 7)
+    late = with_counts([1, 2, 3, 4, 5, 6, 7], [4] * 7)
+    sent = protect(submission_of(old, structure, 7), RULES)
+    assert sent.withheld == ()
+    new = protect(submission_of(np.vstack([old, late]), structure, 7, revision=1), RULES, earlier=[sent])
+    hidden = [k for k, c in enumerate(told(new)["q1"]) if c is None]
+    assert {0, 1} < set(hidden)
+    assert len(hidden) >= 4
+    assert told(new)["q2"] == (44,) * 7
+
+
+def test_totals_over_quarters_tie_their_counts() -> None:
+    """With a total over two quarters the new count gives the old one, which was withheld: it is withheld too."""
+    structure = structure_of(2, 1)
+    first = submission_of(with_counts([2, 9, 12, 25, 18, 15, 19], [15, 15, 14, 14, 14, 14, 14]), structure, 7)
+    sent = protect(first, RULES)
+    old = told(sent)["q1"]
+    hidden = [k for k, c in enumerate(old) if c is None]
+    second = submission_of(with_counts([20] * 7, [20] * 7), structure, 7, quarter="2026Q4")
+    true = [c or 0 for c in first.counts[0].counts]
+    totals = [Total("q1", k + 1, ("2026Q3", "2026Q4"), true[k] + 20) for k in range(7)]
+    assert protect(second, RULES, earlier=[sent]).withheld == ()
+    new = told(protect(second, RULES, earlier=[sent], totals=totals))["q1"]
+    assert new[0] is None
+    assert len([k for k in hidden if new[k] is None]) >= 4
+
+
+def test_changes_of_indicators_shares_and_waiting_by_few_are_withheld() -> None:
+    context = tuple(Context("size", v, c / 60) for v, c in (("a", 20), ("b", 20), ("c", 20)))
+    waiting = tuple(Waiting("review", h, 200, s, 0.1) for h, s in ((1.0, 0.8), (2.0, 0.5), (4.0, 0.2)))
+    sent = protect(bare(context=context, waiting=waiting, indicators=(share("a", 100, 50), share("b", 100, 50))), RULES)
+    assert sent.withheld == ()
+    context = tuple(Context("size", v, c / 60) for v, c in (("a", 22), ("b", 14), ("c", 24)))
+    later = tuple(w._replace(waiting=w.waiting - 0.005 * (w.hours == 2)) for w in waiting)
+    now = bare(revision=1, context=context, waiting=later, indicators=(share("a", 100, 51), share("b", 120, 60)))
+    assert [(w.table, w.cell, w.rule) for w in protect(now, RULES, earlier=[sent]).withheld] == [
+        ("indicators", "a", "difference"), ("waiting", "review:1", "difference"),
+        ("waiting", "review:2", "difference"), ("waiting", "review:4", "difference"),
+        ("context", "size=a", "small counts"), ("context", "size=b", "small counts"),
+    ]  # fmt: skip
+
+
+# --- whole-number systems -------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_solutions_are_those_of_trying_all(data: Any) -> None:
+    cells, rows = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 3))
+    numbers = st.lists(st.integers(-3, 3), min_size=cells, max_size=cells)
+    matrix = np.array(data.draw(st.lists(numbers, min_size=rows, max_size=rows)))
+    upper = np.array(data.draw(st.lists(st.integers(0, 4), min_size=cells, max_size=cells)))
+    low = np.array(data.draw(st.lists(st.integers(-6, 6), min_size=rows, max_size=rows)))
+    high = low + data.draw(st.integers(0, 2))
+    system = System(matrix, low, high, np.zeros(cells, dtype=np.int64), upper)
+    found = enumerated(system)
+    assert found is not None
+    every = [x for x in itertools.product(*(range(u + 1) for u in upper))
+             if (matrix @ x >= low).all() and (matrix @ x <= high).all()]  # fmt: skip
+    assert sorted(map(tuple, found.tolist())) == sorted(every)
+    ends = [extreme(system, 0, largest=largest) for largest in (False, True)]
+    if every:
+        assert [int(e[0]) for e in ends if e is not None] == [min(x[0] for x in every), max(x[0] for x in every)]
+    else:
+        assert ends == [None, None]
+
+
+def test_more_solutions_than_may_be_held_are_not_listed() -> None:
+    ones = np.ones((1, 4), dtype=np.int64)
+    system = System(ones, np.array([60]), np.array([60]), np.zeros(4, dtype=np.int64), np.full(4, 60))
+    assert enumerated(system, limit=1000) is None
+
+
+@given(st.sets(st.integers(1, 11), min_size=3, max_size=5))
+def test_a_move_leaves_all_powers(values: set[int]) -> None:
+    k = np.array(sorted(values))
+    change = move(tuple(k.tolist()))
+    assert [int(k**p @ change) for p in range(len(k) - 1)] == [0] * (len(k) - 1)
+    assert math.gcd(*change.tolist()) == 1
+
+
+@given(COUNTS)
+def test_neighbours_are_tables_with_the_same_moments(counts: list[int]) -> None:
+    k = np.arange(1, len(counts) + 1)
+    tables = neighbours(k.tolist(), np.array(counts), range(len(counts)), 2)
+    assert (tables >= 0).all()
+    assert (tables @ np.column_stack([k**0, k]) == np.array(counts) @ np.column_stack([k**0, k])).all()
+
+
+def test_too_many_tables_are_searched_for_their_ends() -> None:
+    """Where the tables are too many to list, HiGHS finds that the small count is free, as enumeration would."""
+    counts = np.array([1, 40, 60, 80, 90])
+    ones = np.ones((1, 5), dtype=np.int64)
+    total = np.array([int(counts.sum())])
+    puzzle = Puzzle(ones, total, total, counts)
+    assert enumerated(puzzle.system(range(5))) is None
+    assert is_safe(puzzle, range(5), RULES)
+    assert not is_safe(puzzle, [1, 2, 3, 4], RULES)
+
+
+# --- time -----------------------------------------------------------------------------------------------------------
+
+
+def test_it_takes_no_time_worth_mentioning() -> None:
+    whole = simulate_submissions(4, respondents=[60, 100, 500, 500], rng=2)
+    for sent in whole:
+        start = time.process_time()
+        protect(sent, RULES)
+        assert time.process_time() - start < 2
+    items = [ItemCounts(c.item, c.categories, c.counts) for c in whole[0].counts]
+    assert len(items) == 26
