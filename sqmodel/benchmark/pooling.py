@@ -60,8 +60,8 @@ def pool_moments(submissions: Sequence[Submission], *, items: Sequence[str] | No
         Two submissions of an institution, or different questionnaires.
     """
     found = usable(submissions, items=items)
-    _name(found.left_out)
     parts = [_selected(s, found.items) for s in _somebody(found)]
+    _name(found.left_out)
     sizes = np.array([p.n for p in parts], dtype=float)
     means = np.array([p.mean for p in parts])
     share = sizes / sizes.sum()
@@ -88,8 +88,9 @@ def group_moments(submissions: Sequence[Submission], *, items: Sequence[str] | N
         Two submissions of an institution, or different questionnaires.
     """
     found = usable(submissions, items=items)
+    kept = _somebody(found)
     _name(found.left_out)
-    return grouped(_somebody(found), found.items, _names_note(found.left_out))
+    return grouped(kept, found.items, _names_note(found.left_out))
 
 
 def grouped(submissions: Sequence[Submission], items: Sequence[str], notes: tuple[str, ...] = ()) -> Moments:
