@@ -135,5 +135,9 @@ class Benchmark(Result):
     settings: dict[str, Any]
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        # Read back from JSON the profile is a plain tuple.
+        object.__setattr__(self, "profile", Identity(*self.profile))
+
     def _headline(self) -> str:
         return f"{self.quarter}: {self.institutions} institutions, n={self.n}, {self.gate.verdict}"

@@ -38,7 +38,7 @@ def aligned_bias(
     loadings = found.items[found.items["kind"] == "loading"]
     fair = np.zeros_like(observed)
     for row in loadings.itertuples():
-        fair[:, moments.items.index(str(row.item))] = row.value * means[str(row.factor)]
+        fair[:, moments.items.index(str(row.item))] = float(row.value) * means[str(row.factor)]
     return _points(groups, list(moments.items), observed, fair, structure, scales)
 
 

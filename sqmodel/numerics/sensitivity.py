@@ -112,7 +112,7 @@ def sensitivity(values: Floats, *, level: float = 0.95) -> Sensitivity:
     _check(values)
     redrawn = redrawn_variances(values)
     whole = redrawn.mean(axis=0)[-1]
-    if not whole > 1e-14 * float(np.square(values).mean()):
+    if not whole > 1e-24 * float(np.square(values).mean()):
         raise ComputationError("sensitivity: expected an output that varies, found the same value throughout")
     return shares_of_variance(redrawn, level=level)
 

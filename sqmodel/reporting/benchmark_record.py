@@ -50,6 +50,7 @@ def record_of(page: BenchmarkPage, texts: Mapping[str, Text], results: Mapping[s
         "simulated": found.simulated,
         "verdict": found.gate.verdict,
         "n": found.n,
+        "study": {"page_language": page.params.page_language},
         "inputs": {Path(page.params.results).name: _digest(found_path(page.params.results))},
         "labels": _labels(page),
         "results": {k: encode(v) for k, v in results.items()},

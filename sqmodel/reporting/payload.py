@@ -118,6 +118,7 @@ class BenchmarkResults(_Part):
     simulated: bool
     verdict: Literal["comparable", "partial", "doubtful", "not comparable", "not assessed"]
     n: int
+    study: dict[str, Any]
     inputs: dict[str, str]
     labels: dict[str, dict[str, Bilingual]]
     results: dict[str, Any]
