@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from sqmodel.benchmark.assess_peers import assess_peers, assess_waiting
 from sqmodel.benchmark.assess_scopes import assess_scopes
 from sqmodel.benchmark.assess_standing import Past, assess_history, assess_standing, fill_changes
 from sqmodel.benchmark.comparison import HISTORY, Benchmark, Gate
-from sqmodel.benchmark.content import Identity, Submission
+from sqmodel.benchmark.content import Identity, Ordinal, Submission
 from sqmodel.benchmark.pooling_gate import assess_gate
 from sqmodel.benchmark.profile import Profile, Register
 from sqmodel.benchmark.ranking import FEWER, MANY, draws_for
@@ -77,7 +77,7 @@ def assess_benchmark(
     current = tuple(sorted((s for s in kept if s.quarter == quarter), key=lambda s: s.institution))
     _check(kept, current, quarter)
     streams = np.random.default_rng(rng).spawn(4)
-    field = Field(current, profile, tree, register, gate or _gate(current, profile), draws_for(len(current), draws))
+    field = Field(current, profile, tree, register, gate or gate_of(current, profile), draws_for(len(current), draws))
     standing = assess_standing(field, streams[0])
     overall, scopes = assess_scopes(field, standing, streams[1])
     indicators = assess_indicators(field, streams[2])
@@ -105,11 +105,16 @@ def _check(kept: Sequence[Submission], current: Sequence[Submission], quarter: s
         raise InputError("submissions", problems)
 
 
-def _gate(current: Sequence[Submission], profile: Profile) -> Gate:
+def gate_of(
+    current: Sequence[Submission], profile: Profile, *, ordinals: Iterable[tuple[str, Ordinal]] | None = None
+) -> Gate:
+    """`assess_gate` with the profile's questionnaire, its scales and its level."""
     instrument = load_instrument(profile.instrument)
     scales = {i.code: (float(instrument.scale_of(i.code).minimum), float(instrument.scale_of(i.code).maximum))
               for i in instrument.items}  # fmt: skip
-    return assess_gate(current, instrument.structure(), profile, scales=scales, level=profile.publication.level)
+    return assess_gate(
+        current, instrument.structure(), profile, scales=scales, ordinals=ordinals, level=profile.publication.level
+    )
 
 
 def _history(history: dict[str, Past]) -> pd.DataFrame:

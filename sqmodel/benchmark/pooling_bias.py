@@ -37,8 +37,8 @@ def aligned_bias(
     means = {str(factor): part["mean"].to_numpy() for factor, part in found.means.groupby("factor", sort=False)}
     loadings = found.items[found.items["kind"] == "loading"]
     fair = np.zeros_like(observed)
-    for row in loadings.itertuples():
-        fair[:, moments.items.index(str(row.item))] = float(row.value) * means[str(row.factor)]
+    for factor, item, value in zip(loadings["factor"], loadings["item"], loadings["value"], strict=True):
+        fair[:, moments.items.index(item)] = value * means[factor]
     return _points(groups, list(moments.items), observed, fair, structure, scales)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -11,20 +10,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from sqmodel.benchmark.assess import assess_benchmark
+from sqmodel.benchmark.assess import assess_benchmark, gate_of
 from sqmodel.benchmark.assess_composite import profile_tree
 from sqmodel.benchmark.blind import blind_codes
-from sqmodel.benchmark.comparison import Benchmark, Gate
-from sqmodel.benchmark.content import OVERALL, Submission
+from sqmodel.benchmark.comparison import Benchmark
+from sqmodel.benchmark.content import OVERALL
 from sqmodel.benchmark.intake import Intake, number, read_submissions, remember
-from sqmodel.benchmark.pooling_gate import assess_gate
 from sqmodel.benchmark.profile import Profile, ProfileError, Register, load_profile, load_register
 from sqmodel.errors import InputError, gathered
 from sqmodel.index.tree import IndexTree
 from sqmodel.reporting.atomic import write_file
 from sqmodel.reporting.benchmark_versions import Whole, own_version, public_version, withheld_by
+from sqmodel.reporting.sharing import written
 from sqmodel.reporting.sources import project_root
-from sqmodel.survey.instrument import load_instrument
 
 CONFIDENTIAL = "confidential"
 """Folder among the reports of what is not for everyone; no quarter is called so, and no index looks into it."""
@@ -222,30 +220,23 @@ def refusals(receipts: pd.DataFrame) -> tuple[str, ...]:
 def private_folder(reports: Path, quarter: str) -> Path:
     """The quarter's folder of what is not for everyone, which only its owner can open."""
     place = reports / CONFIDENTIAL / quarter
-    (place / VERSIONS).mkdir(parents=True, exist_ok=True)
-    (place / LOGS).mkdir(exist_ok=True)
-    with contextlib.suppress(OSError):
+    # A folder that others could open must not get what is confidential: then nothing is written.
+    with written(reports / CONFIDENTIAL, "nothing was run"):
+        reports.mkdir(parents=True, exist_ok=True)
+        (reports / CONFIDENTIAL).mkdir(mode=0o700, exist_ok=True)
         (reports / CONFIDENTIAL).chmod(0o700)
+        (place / VERSIONS).mkdir(parents=True, exist_ok=True)
+        (place / LOGS).mkdir(exist_ok=True)
     return place
 
 
 def _assessed(plan: Plan, intake: Intake, draws: int, seed: int) -> Benchmark:
     current = [s for s in intake.submissions if s.quarter == plan.quarter]
-    gate = _ordinal_gate(plan, intake, current) if plan.profile.ordinal else None
+    # Ordinal statistics are read one institution at a time.
+    gate = gate_of(current, plan.profile, ordinals=intake.ordinals(plan.quarter)) if plan.profile.ordinal else None
     return assess_benchmark(
         intake.submissions, plan.profile, plan.register, quarter=plan.quarter, receipts=intake.receipts, gate=gate,
         draws=draws, rng=seed,
-    )  # fmt: skip
-
-
-def _ordinal_gate(plan: Plan, intake: Intake, current: Sequence[Submission]) -> Gate:
-    """The gate with the ordinal statistics, which are read one institution at a time."""
-    instrument = load_instrument(plan.profile.instrument)
-    scales = {i.code: (float(instrument.scale_of(i.code).minimum), float(instrument.scale_of(i.code).maximum))
-              for i in instrument.items}  # fmt: skip
-    return assess_gate(
-        current, instrument.structure(), plan.profile, scales=scales, ordinals=intake.ordinals(plan.quarter),
-        level=plan.profile.publication.level,
     )  # fmt: skip
 
 
