@@ -11,9 +11,12 @@ from scipy import optimize
 
 from sqmodel.errors import ComputationError
 from sqmodel.numerics.alignment.loss import EPS, Loss, Metric, Origin
+from sqmodel.numerics.alignment.many import ManyLoss, descend, polish, within
 from sqmodel.numerics.correlation import Floats
 from sqmodel.numerics.threads import one_blas_thread
 
+MANY = 150
+"""Beyond so many groups the loss is not summed over pairs of groups: the same numbers, in less time and memory."""
 _SOFT = 10.0
 """The search begins with a tolerance of so many variances of the parameters over groups: almost least squares."""
 _AWAY = 0.3
@@ -110,6 +113,8 @@ def align_groups(
         Arrays that do not go together, fewer than two groups or three items, a group without loadings.
     """
     L, N, n = checked_groups(loadings, intercepts, sizes, eps)
+    if len(n) > MANY and (quick := _of_many(L, N, n, eps, origin, starts, rng)) is not None:
+        return quick
     loss, metric = Loss.of(L, N, n, eps), Metric.of(len(n), origin)
     first, generator = _rough(loss, metric), np.random.default_rng(rng)
     tolerances = _tolerances(loss, *metric.full(first))
@@ -118,10 +123,35 @@ def align_groups(
         found.append(_descend(loss, metric, first + generator.normal(0, _AWAY, size=len(first)), tolerances))
     value, free, norm, converged = _polish(loss, metric, min(found, key=lambda f: f[0])[1])
     agreeing = sum(f[0] < value + _SAME for f in found)
-    mean, log_sd = metric.full(free)
+    return _carried(L, N, *metric.full(free), (value, norm, converged, len(found), agreeing))
+
+
+def _carried(L: Floats, N: Floats, mean: Floats, log_sd: Floats, ends: tuple[float, float, bool, int, int]) -> Aligned:
+    """The solution in the metric of the first group."""
     means, sds = (mean - mean[0]) * np.exp(-log_sd[0]), np.exp(log_sd - log_sd[0])
     scaled = L / sds[:, None]
-    return Aligned(scaled, N - means[:, None] * scaled, means, sds, value, norm, converged, len(found), agreeing)
+    return Aligned(scaled, N - means[:, None] * scaled, means, sds, *ends)
+
+
+def _of_many(
+    L: Floats, N: Floats, n: Floats, eps: float, origin: Origin, starts: int, rng: np.random.Generator | int
+) -> Aligned | None:
+    """The same search in time that grows with the groups (see `field` and `many`); None where that does not work."""
+    loss = ManyLoss.of(L, N, n, eps)
+    mean, log_sd = _regressed(loss)
+    first = within(np.concatenate([mean - mean[0], log_sd]), origin)
+    tolerances = _tolerances(loss, *first.reshape(2, -1))
+    generator = np.random.default_rng(rng)
+    found = [descend(loss, first, tolerances, origin)]
+    for _ in range(starts - 1):
+        away = within(generator.normal(0, _AWAY, size=len(first)), origin)
+        found.append(descend(loss, first + away, tolerances, origin))
+    end = polish(loss, min(found, key=lambda f: f[0])[1], origin)
+    if end is None:
+        return None
+    agreeing = sum(f[0] < end.value + _SAME for f in found)
+    converged = end.norm < _TOLERANCE and end.positive
+    return _carried(L, N, end.mean, end.log_sd, (end.value, end.norm, converged, len(found), agreeing))
 
 
 def checked_groups(
@@ -153,16 +183,22 @@ def checked_groups(
 
 
 def _rough(loss: Loss, metric: Metric) -> Floats:
+    """Free numbers of the first start."""
+    mean, log_sd = _regressed(loss)
+    return np.concatenate([metric.mean.T @ (mean - mean[0]), metric.log_sd.T @ log_sd])
+
+
+def _regressed(loss: Loss | ManyLoss) -> tuple[Floats, Floats]:
     """Log standard deviations by the lengths of the loadings, means by regression of intercepts on loadings."""
     log_sd = np.log(np.linalg.norm(loss.loadings, axis=0))
     log_sd = log_sd - log_sd.mean()
     scaled, _ = loss.aligned(np.zeros_like(log_sd), log_sd)
     away = loss.intercepts - loss.intercepts.mean(axis=1, keepdims=True)
     mean = (away * scaled).sum(axis=0) / (scaled * scaled).sum(axis=0)
-    return np.concatenate([metric.mean.T @ (mean - mean[0]), metric.log_sd.T @ log_sd])
+    return mean, log_sd
 
 
-def _tolerances(loss: Loss, mean: Floats, log_sd: Floats) -> Floats:
+def _tolerances(loss: Loss | ManyLoss, mean: Floats, log_sd: Floats) -> Floats:
     """From a soft loss to the one asked for, in steps of at most a factor of ten."""
     softest = _SOFT * float(np.mean([x.var(axis=1).mean() for x in loss.aligned(mean, log_sd)]))
     if softest <= loss.eps:

@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 from sqmodel.errors import ComputationError
 from sqmodel.numerics.alignment.loss import EPS, Loss, Metric, Origin
-from sqmodel.numerics.alignment.search import Aligned, checked_groups
+from sqmodel.numerics.alignment.many import ManyLoss
+from sqmodel.numerics.alignment.search import MANY, Aligned, checked_groups
+from sqmodel.numerics.alignment.spread_many import spread_many
 from sqmodel.numerics.correlation import Floats
 from sqmodel.numerics.threads import one_blas_thread
 
@@ -62,6 +64,8 @@ def spread(
     if V.shape != (G, 2 * p, 2 * p):
         raise ComputationError(f"expected covariances of shape {(G, 2 * p, 2 * p)}, found {V.shape}")
     means, sds = aligned.means, aligned.sds
+    if G > MANY and (quick := spread_many(ManyLoss.of(L, N, n, eps), V, means, sds, origin)) is not None:
+        return Spread(*quick)
     moves = _moves(Loss.of(L, N, n, eps), Metric.of(G, origin), aligned)
     with_own = np.einsum("agj,gjk->agk", moves, V)
     middle = np.tensordot(with_own, moves, axes=([1, 2], [1, 2]))

@@ -155,7 +155,7 @@ def _rmsea(
         values = (
             float(point), float(np.sqrt(unit * noncentrality(tested, df, (1 + level) / 2))),
             float(np.sqrt(unit * noncentrality(tested, df, (1 - level) / 2))),
-            float(stats.ncx2.sf(tested, df, centre)),
+            _at_least(tested, df, centre),
         )  # fmt: skip
     return {name + suffix: value for name, value in zip(names, values, strict=True)}
 
@@ -168,3 +168,8 @@ def noncentrality(chisq: float, df: float, probability: float) -> float:
     while stats.ncx2.cdf(chisq, df, high) > probability:
         high *= 2
     return float(optimize.brentq(lambda c: stats.ncx2.cdf(chisq, df, c) - probability, 0, high, xtol=1e-9))
+
+
+def _at_least(chisq: float, df: float, centre: float) -> float:
+    """Upper tail of the noncentral chi-square; scipy overflows at moments that fit exactly, where it is 1."""
+    return 1.0 if chisq <= 1e-8 and centre > 100 else float(stats.ncx2.sf(chisq, df, centre))
