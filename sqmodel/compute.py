@@ -10,8 +10,10 @@ import contextlib
 import contextvars
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from sqmodel.errors import RunError
@@ -89,8 +91,39 @@ def _in_processes(function: Callable[[Item], Result], items: Sequence[Item], cou
     # Not fork: this process may have threads, and a fork copies their locks.
     context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
     size = max(1, len(items) // (4 * count))
-    with ProcessPoolExecutor(min(count, len(items)), mp_context=context, initializer=_one_thread) as pool:
-        return list(pool.map(function, items, chunksize=size))
+    parts = [items[k : k + size] for k in range(0, len(items), size)]
+    with ProcessPoolExecutor(min(count, len(parts)), mp_context=context, initializer=_one_thread) as pool:
+        try:
+            with _unheard():
+                futures = [pool.submit(_each, function, part) for part in parts]
+            return [result for future in futures for result in future.result()]
+        except BaseException:
+            # Nobody waits for what they are at.
+            for process in list((pool._processes or {}).values()):
+                process.kill()
+            raise
+
+
+def _each(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    return [function(item) for item in items]
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Processes begun here never hear Ctrl-C, which a terminal sends to all of them: this one does, and ends them.
+
+    The signal is held back rather than ignored: one that comes meanwhile is obeyed afterwards. The tracker, which lets
+    the signal through again once it has begun, is begun before.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _one_thread() -> None:

@@ -61,7 +61,7 @@ def assess_benchmark(
     Raises
     ------
     InputError
-        No submission of the quarter, or two of an institution and quarter.
+        No submission of the quarter, two of an institution and quarter, or simulated ones among real ones.
     ProfileError
         A profile and a tree that do not fit.
 
@@ -101,6 +101,10 @@ def _check(kept: Sequence[Submission], current: Sequence[Submission], quarter: s
     counts = Counter(f"{s.institution} {s.quarter}" for s in kept)
     problems += [f"expected one submission an institution and quarter, found {count} of {key}"
                  for key, count in sorted(counts.items()) if count > 1]  # fmt: skip
+    trials = sum(s.simulated for s in kept)
+    if 0 < trials < len(kept):
+        problems.append(f"expected submissions that are all of real answers or all simulated, found {trials} simulated "
+                        f"among {len(kept)}")  # fmt: skip
     if problems:
         raise InputError("submissions", problems)
 

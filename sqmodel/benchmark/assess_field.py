@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -26,10 +27,12 @@ BIASED = "biased answers"
 NOT_COMPARABLE = "not comparable"
 NOT_ASSESSED = "not assessed"
 NO_CASE_MIX = "no case mix"
-REASONS = (FEW_RESPONDENTS, FEW_INDICATORS, NOT_COMPARABLE, NOT_ASSESSED, BIASED, NO_CASE_MIX)
+FEW_INSTITUTIONS = "few institutions"
+REASONS = (FEW_RESPONDENTS, FEW_INDICATORS, NOT_COMPARABLE, NOT_ASSESSED, BIASED, NO_CASE_MIX, FEW_INSTITUTIONS)
 """Why an institution is not ranked: fewer respondents than the profile publishes; fewer indicators than a composite
 needs; answers that mean something else in all institutions, in unknown ways, or in this one; shares of clients that it
-does not tell. With the first two it has no figures at all, with the others its score is shown."""
+does not tell; fewer institutions than the profile publishes figures of, of which each could work out the others. With
+the first two it has no figures at all, with the others its score is shown."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +125,15 @@ class Field:
         known = values[used & np.isfinite(values)]
         return float(np.median(known)) if len(known) >= self.least else np.nan
 
+    def told_groups(self, used: Bools) -> tuple[str, ...]:
+        """Peer groups of which a figure may be told beside that of all the institutions used."""
+        hidden = hidden_groups(Counter(map(str, self.peers[used])), self.least)
+        return tuple(g for g in self.groups if g not in hidden)
+
     def peers_middle(self, values: Floats, used: Bools) -> Floats:
         """Median of each institution's peer group."""
         found = np.full(len(values), np.nan)
-        for group in self.groups:
+        for group in self.told_groups(used & np.isfinite(values)):
             own = self.peers == group
             found[own] = self.middle(values, used & own)
         return found
@@ -140,6 +148,35 @@ class Field:
     def withhold(self, table: str, cell: str, rule: str) -> None:
         """Tell what the publication withholds."""
         self.withheld.append((table, cell, rule))
+
+
+def hidden_groups(counts: Mapping[str, int], least: int) -> set[str]:
+    """Which groups' figures must not be told beside that of all, nor which institutions belong to them?
+
+    Groups that are too small, and those of no group (``""``), who are what is left of all others; where these are too
+    few together, the smallest of the other groups are hidden with them.
+
+    Parameters
+    ----------
+    counts : mapping
+        Institutions by group.
+    least : int
+        Institutions that a figure rests on, at the least.
+
+    Returns
+    -------
+    set of str
+
+    Examples
+    --------
+    >>> sorted(hidden_groups({"city": 5, "national": 2, "rural": 6}, 3))
+    ['city', 'national']
+    """
+    hidden = {group for group, count in counts.items() if count < least or not group}
+    others = sorted((group for group in counts if group not in hidden), key=lambda g: (counts[g], g))
+    while others and 0 < sum(counts[group] for group in hidden) < least:
+        hidden.add(others.pop(0))
+    return hidden
 
 
 def best_practice(shrunken: Floats, direction: int = 1) -> float:

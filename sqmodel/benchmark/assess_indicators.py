@@ -94,7 +94,9 @@ def _compare(
     """Write what an indicator is compared with, in the units of the submissions."""
     rows, code = table["row"].to_numpy(), table["indicator"].iloc[0]
     table["overall"] = mean
-    for group in field.groups:
+    used = np.zeros(len(field.codes), dtype=bool)
+    used[rows] = True
+    for group in field.told_groups(used):
         inside = field.peers[rows] == group
         table.loc[inside, "peers"] = _mean(figures, inside, field.least)
     if target:

@@ -15,6 +15,7 @@ from sqmodel.benchmark.comparison import SCOPES
 from sqmodel.benchmark.content import OVERALL
 from sqmodel.benchmark.disclosure_totals import FEW
 from sqmodel.numerics.independent_ranks import independent_rank_sets
+from sqmodel.numerics.prediction import prediction_interval
 from sqmodel.numerics.random_effects import Pooled
 
 PERCEPTION = "perception"
@@ -44,6 +45,8 @@ def assess_scopes(field: Field, standing: Standing, rng: np.random.Generator) ->
     rows = [_overall_row(field, OVERALL, standing.score, standing.se, standing.used)]
     tables, differences = [], []
     for scope, n, score, se, compared in _figures(field):
+        # Of too few who may be compared nothing is said that compares them.
+        compared = compared & (compared.sum() >= field.least)
         used = compared if compared.any() else np.isfinite(score)
         if not scope.startswith(f"{PERCEPTION}."):
             rows.append(_overall_row(field, scope, score, se, used))
@@ -80,15 +83,17 @@ def _figures(field: Field) -> Iterator[tuple[str, Floats, Floats, Floats, Bools]
 
 
 def _overall_row(field: Field, scope: str, score: Floats, se: Floats, used: Bools) -> list[object]:
-    """Mean and spread of a scope; NaN where they would tell of a few."""
+    """Mean and spread of a scope; NaN where they would tell of a few. Intervals end where the scale of 0-100 does."""
     pooled = field.pooled(score, se, used)
     institutions = int((used & np.isfinite(score)).sum())
     if pooled is None:
         field.withhold("overall", scope, FEW)
         return [scope, *[np.nan] * (len(OVERALL_COLUMNS) - 2), institutions]
-    mean = [float(v[0]) for v in (pooled.coefficients, pooled.se, pooled.low, pooled.high)]
-    return [scope, *mean, float(np.sqrt(pooled.tau2)), pooled.i2, pooled.prediction_low, pooled.prediction_high,
-            field.middle(score, used), best_practice(pooled.shrunken), institutions]  # fmt: skip
+    mean = [float(v[0]) for v in (pooled.coefficients, pooled.se, pooled.low.clip(min=0), pooled.high.clip(max=100))]
+    at = used & np.isfinite(score) & np.isfinite(se)
+    usual = np.clip(prediction_interval(score[at], se[at], level=field.level), 0, 100)
+    return [scope, *mean, float(np.sqrt(pooled.tau2)), pooled.i2, *usual, field.middle(score, used),
+            best_practice(pooled.shrunken), institutions]  # fmt: skip
 
 
 def _scope(

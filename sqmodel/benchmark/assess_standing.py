@@ -11,10 +11,18 @@ import pandas as pd
 
 from sqmodel.benchmark.assess_case_mix import Adjustment, adjust_for_case_mix, context_shares
 from sqmodel.benchmark.assess_composite import build_composites, gather_parts
-from sqmodel.benchmark.assess_field import FEW_INDICATORS, FEW_RESPONDENTS, NO_CASE_MIX, Field, Floats
+from sqmodel.benchmark.assess_field import (
+    FEW_INDICATORS,
+    FEW_INSTITUTIONS,
+    FEW_RESPONDENTS,
+    NO_CASE_MIX,
+    Field,
+    Floats,
+)
 from sqmodel.benchmark.assess_rules import Ruled, rule_effects, ruled, ruled_composites
 from sqmodel.benchmark.comparison import HISTORY, STANDING
-from sqmodel.benchmark.content import Submission
+from sqmodel.benchmark.content import OVERALL, Submission
+from sqmodel.benchmark.disclosure_totals import FEW
 from sqmodel.benchmark.funnel import assess_funnel
 from sqmodel.benchmark.ranking import RANKS, assess_ranks
 
@@ -59,7 +67,8 @@ def assess_standing(field: Field, rng: np.random.Generator) -> Standing:
     -----
     What is ranked is the composite adjusted for case mix, after the profile's floors and deductions. Whether a rule
     holds is drawn along with the composite (`ruled_composites`), so that near a limit ranks are as uncertain as the
-    rule. Pooling, shrinkage and the funnel look at the same figures.
+    rule. Pooling, shrinkage and the funnel look at the same figures. Fewer than the profile's `minimum_institutions`
+    who could be ranked are not: of two, each would learn the other's place from its own.
     """
     of_rules, of_adjustment = rng.spawn(2)
     parts = gather_parts(field.submissions, field.profile, field.tree)
@@ -75,6 +84,10 @@ def assess_standing(field: Field, rng: np.random.Generator) -> Standing:
         field, composites.score, composites.se, found, compared, of_adjustment
     )
     reason[compared & np.isnan(adjusted)] = NO_CASE_MIX
+    if 0 < (reason == "").sum() < field.least:
+        reason[reason == ""] = FEW_INSTITUTIONS
+        field.withhold("standing", OVERALL, FEW)
+        adjusted, adjusted_se = np.full_like(adjusted, np.nan), np.full_like(adjusted, np.nan)
     table = _table(field, found, shown, reason)
     _fill(table, field, adjusted, adjusted_se, errors)
     ranked = reason == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from sqmodel.errors import InputError
@@ -56,6 +57,46 @@ def blind_codes(codes: Sequence[str], secret: bytes) -> dict[str, str]:
             attempt += 1
         found[blind] = code
     return {code: blind for blind, code in sorted(found.items())}
+
+
+def size_classes(sizes: Sequence[int], starts: Sequence[int], *, minimum: int, least: int) -> list[str]:
+    """By which class may the size of each institution be told, so that no class holds but a few?
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Respondents of each institution.
+    starts : sequence of int
+        Where classes begin, rising; those up to `minimum` are left out.
+    minimum : int
+        Where the lowest class begins; who is smaller has none.
+    least : int
+        Institutions of a class; one of fewer is joined with its neighbours, from the largest down.
+
+    Returns
+    -------
+    list of str
+        Such as ``30–99``, ``300+``; empty for those below the minimum.
+
+    Examples
+    --------
+    >>> size_classes([40, 50, 60, 70, 400, 5000], [100, 300, 1000], minimum=30, least=2)
+    ['30–99', '30–99', '30–99', '30–99', '300+', '300+']
+    """
+    bounds = [minimum, *(s for s in starts if s > minimum)]
+    while len(bounds) > 1:
+        counts = [0] * len(bounds)
+        for size in sizes:
+            if size >= minimum:
+                counts[bisect_right(bounds, size) - 1] += 1
+        few = [k for k, count in enumerate(counts) if 0 < count < least]
+        if not few:
+            break
+        # The largest joins the next below it, the lowest the next above.
+        del bounds[max(few) or 1]
+    ends = [f"–{after - 1:,}" for after in bounds[1:]] + ["+"]
+    labels = [f"{start:,}{end}" for start, end in zip(bounds, ends, strict=True)]
+    return [labels[bisect_right(bounds, size) - 1] if size >= minimum else "" for size in sizes]
 
 
 def _blind(code: str, secret: bytes, attempt: int) -> str:

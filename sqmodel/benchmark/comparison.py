@@ -34,16 +34,20 @@ class Gate(Result):
         Their respondents.
     method : {"ladder", "alignment", "none"}
     verdict : {"comparable", "partial", "doubtful", "not comparable", "not assessed"}
-        "doubtful" is approximate invariance beyond the profile's limits for some institutions only: these are left out
-        of ranks and named in `biased`.
+        "partial" is invariance but for some parameters or institutions; "doubtful" the same with bias beyond the
+        profile's limit, or not to be decided, on some institutions: these are left out of ranks and named in `biased`.
     reason : str
     steps : DataFrame
         The ladder: model, chisq, df, cfi, rmsea, srmr, changes, holds; empty where it was not fitted.
     items : DataFrame
         Of alignment: factor, item, kind, value, noninvariant, r2; of the ladder the released parameters.
     biased : DataFrame
-        institution, observed, bias, fair: index points that the items' meaning, not the service, puts between an
-        institution and the mean of all; withheld (bool) where it is beyond the limit.
+        institution; observed, bias, fair: index points that the items' meaning, not the service, puts between an
+        institution and the mean of all; se, its sampling error, and unseen, what shifts too small to be seen could make
+        at most, which together give low and high; least and most, the bias by other readings of the items that the
+        answers allow as well; ladder, the same by the ladder; finding (``within``, ``near``: the interval holds the
+        limit, ``beyond``, ``undecided``: beyond by one reading only); withheld (bool): ``beyond`` or ``undecided``. NaN
+        where there is no interval or no ladder.
     left_out : DataFrame
         institution, reason.
     notes : tuple of str

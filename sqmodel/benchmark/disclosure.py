@@ -10,9 +10,9 @@ import numpy as np
 from sqmodel.benchmark.content import ItemMoments, Ordinal, Submission, Withheld
 from sqmodel.benchmark.disclosure_cells import withheld_indicators, withheld_shares, withheld_waiting
 from sqmodel.benchmark.disclosure_changes import DIFFERENCE, SMALL, TOO_FEW, change_problems, changes
-from sqmodel.benchmark.disclosure_items import Choice
+from sqmodel.benchmark.disclosure_items import Choice, mergers
 from sqmodel.benchmark.disclosure_joint import Total, complete
-from sqmodel.benchmark.disclosure_tables import Structure, chosen_items, table_problems
+from sqmodel.benchmark.disclosure_tables import Structure, chosen_items, drawing, table_problems
 from sqmodel.benchmark.disclosure_totals import PublishedTotals, unsafe_changes, unsafe_totals
 from sqmodel.benchmark.profile import DisclosureRules
 from sqmodel.errors import InputError
@@ -35,6 +35,7 @@ def protect(
     submission: Submission,
     rules: DisclosureRules,
     *,
+    secret: bytes,
     earlier: Sequence[Submission] = (),
     structure: Mapping[str, Sequence[str]] | None = None,
     totals: Sequence[Total] = (),
@@ -43,14 +44,18 @@ def protect(
 
     Counts, moments and thresholds of an item are decided jointly: n, the mean and the variance are three equations
     that give back three counts. What is withheld is the least with which every small count can still be any of a range
-    of at least ``rules.spread``, found in the whole numbers that solve all that is published together; what is least,
-    and what a reader is taken to know, is said in `sqmodel.benchmark.disclosure_items`.
+    of at least ``rules.spread``, found in the whole numbers that solve all that is published together, also by a reader
+    who asks of which tables the same would have been withheld; what is least, and what a reader is taken to know, is
+    said in `sqmodel.benchmark.disclosure_items` and `sqmodel.benchmark.disclosure_search`.
 
     Parameters
     ----------
     submission : Submission
         With nothing withheld.
     rules : DisclosureRules
+    secret : bytes
+        Known to the institution alone (`signing.drawing_secret` of its key): it draws which of equally many counts are
+        withheld. The same secret and answers give the same result.
     earlier : sequence of Submission
         What this institution sent before, as it was sent: revisions of the quarter, and other quarters.
     structure : mapping of str to sequence of str, optional
@@ -98,12 +103,12 @@ def protect(
     problems = [*_problems(submission, rules, earlier), *change_problems(submission, before, rules)]
     if problems:
         raise DisclosureError(f"{submission.institution} {submission.quarter}", problems, REMEDY)
-    items, withheld = _items(submission, rules, structure or {}, earlier, before, totals)
+    items, withheld = _items(submission, rules, structure or {}, earlier, before, totals, secret)
     changed = changes(submission, before, rules)
     cells = [
         *withheld_indicators(submission.indicators, rules, changed),
         *withheld_waiting(submission.waiting, rules, changed),
-        *withheld_shares(submission.context, submission.n, rules, changed),
+        *withheld_shares(submission.context, submission.n, rules, changed, drawing(secret, submission, "context")),
     ]
     gone = {(w.table, w.cell) for w in cells}
     return dataclasses.replace(
@@ -134,35 +139,6 @@ def needs_complete_scores(n: int | Iterable[int], complete_n: int, rules: Disclo
     return any(0 < abs(k - complete_n) < rules.minimum_n for k in ([n] if isinstance(n, int) else n))
 
 
-def mergers(counts: Sequence[int], rules: DisclosureRules) -> tuple[tuple[int, ...], ...]:
-    """The most groups of adjacent categories with no small count, to compute thresholds and polychorics of.
-
-    Parameters
-    ----------
-    counts : sequence of int
-    rules : DisclosureRules
-
-    Returns
-    -------
-    tuple of tuple of int
-        Places of the categories of each group; empty categories are in a group with others. One group only where the
-        item has too few answers: it is left out of the ordinal statistics.
-
-    Examples
-    --------
-    >>> mergers([1, 4, 0, 20, 2], DisclosureRules())
-    ((0, 1), (2, 3, 4))
-    """
-    best: dict[int, tuple[tuple[int, ...], ...]] = {0: ()}
-    for end in range(1, len(counts) + 1):
-        for start in sorted(best):
-            if sum(counts[start:end]) >= rules.minimum_cell:
-                way = (*best[start], tuple(range(start, end)))
-                if end not in best or len(way) > len(best[end]):
-                    best[end] = way
-    return best.get(len(counts), (tuple(range(len(counts))),))
-
-
 def _problems(submission: Submission, rules: DisclosureRules, earlier: Sequence[Submission]) -> Iterator[str]:
     if submission.withheld:
         yield f"expected a submission with nothing withheld, found {len(submission.withheld)} figures withheld"
@@ -183,7 +159,7 @@ def _problems(submission: Submission, rules: DisclosureRules, earlier: Sequence[
 
 def _items(
     submission: Submission, rules: DisclosureRules, structure: Structure, earlier: Sequence[Submission],
-    before: Sequence[Submission], totals: Sequence[Total],
+    before: Sequence[Submission], totals: Sequence[Total], secret: bytes,
 ) -> tuple[Submission, list[Withheld]]:  # fmt: skip
     """Counts, moments and thresholds, with what is withheld of them."""
     n = complete(submission)
@@ -194,7 +170,7 @@ def _items(
     if needs_complete_scores([submission.n, *(s.n for s in submission.scores)], n, rules):
         return _without_items(submission, DIFFERENCE)
     others = [s for s in earlier if s.quarter != submission.quarter]
-    chosen = chosen_items(submission, rules, structure, [*others, *before], totals)
+    chosen = chosen_items(submission, rules, structure, [*others, *before], totals, secret)
     lost = [item for item, choice in chosen.items() if choice is None]
     if lost:
         _refuse(submission, lost, structure)

@@ -9,15 +9,14 @@ import numpy as np
 
 from sqmodel.benchmark.content import Context, Indicator, Waiting, Withheld
 from sqmodel.benchmark.disclosure_changes import DIFFERENCE, SMALL, TOO_FEW, Changes
-from sqmodel.benchmark.disclosure_items import Puzzle, by_cost, is_safe, small
+from sqmodel.benchmark.disclosure_search import Search, shuffled, small
 from sqmodel.benchmark.disclosure_system import Ints
 from sqmodel.benchmark.profile import DisclosureRules
 
-MOST_VALUES = 12
-"""Values of a variable up to which every set is tried; beyond, the smallest ones join one by one."""
 
-
-def withheld_shares(context: Sequence[Context], n: int, rules: DisclosureRules, changes: Changes) -> list[Withheld]:
+def withheld_shares(
+    context: Sequence[Context], n: int, rules: DisclosureRules, changes: Changes, secret: bytes
+) -> list[Withheld]:
     """Shares not to be sent: small groups, and others that hide them in the sum.
 
     Parameters
@@ -28,11 +27,13 @@ def withheld_shares(context: Sequence[Context], n: int, rules: DisclosureRules, 
     rules : DisclosureRules
     changes : Changes
         Against earlier revisions.
+    secret : bytes
 
     Notes
     -----
     The shares of a variable sum to one; respondents who stated no value are a value more that is told by the rest, so
-    it is hidden like any other when it is a small one. Least: fewest values, then fewest respondents.
+    it is hidden like any other when it is a small one. Least: fewest values; which of them, where several sets may be
+    used, is drawn (`disclosure_search`).
     """
     found = []
     for variable, rows in itertools.groupby(sorted(context, key=lambda c: c.variable), key=lambda c: c.variable):
@@ -42,28 +43,25 @@ def withheld_shares(context: Sequence[Context], n: int, rules: DisclosureRules, 
         kept = {k for k, c in enumerate(own) if (c.variable, c.value) in changes.shares}
         if rest:
             counts = np.append(counts, rest)
-        hidden = _hidden_in_sum(counts, kept, len(own) if rest else None, rules)
+        hidden = _hidden_in_sum(counts, kept, len(own) if rest else None, rules, secret)
         found += [Withheld("context", f"{variable}={own[k].value}", SMALL) for k in hidden if k < len(own)]
     return found
 
 
-def _hidden_in_sum(counts: Ints, changed: set[int], rest: int | None, rules: DisclosureRules) -> tuple[int, ...]:
+def _hidden_in_sum(
+    counts: Ints, changed: set[int], rest: int | None, rules: DisclosureRules, secret: bytes
+) -> tuple[int, ...]:
     """The least cells to hide where only their sum is known; what is not stated, at `rest`, is hidden in any case."""
-    primary = small(counts, rules.minimum_cell)
-    if not primary and not changed:
+    if not small(counts, rules.minimum_cell) and not changed:
         return ()
-    total = np.array([counts.sum()])
-    puzzle = Puzzle(np.ones((1, len(counts)), dtype=np.int64), total, total, counts)
-    kept = tuple(sorted({*primary, *changed} | ({rest} if rest is not None else set())))
+    kept = changed | ({rest} if rest is not None else set())
     free = range(len(counts))
-    sets = by_cost(counts, kept, free) if len(counts) <= MOST_VALUES else _smallest_first(counts, kept)
+    if small(counts, rules.minimum_cell):
+        return next(Search(free, rules, 1, kept=kept).drawn(counts, free, secret), (False, tuple(free)))[1]
     # One cell alone is told by the sum, whether or not it is a small one.
-    return next((s for s in sets if len(s) > 1 and is_safe(puzzle, s, rules)), tuple(free))
-
-
-def _smallest_first(counts: Ints, kept: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    order = sorted(set(range(len(counts))) - set(kept), key=lambda c: (counts[c], c))
-    return (tuple(sorted((*kept, *order[:size]))) for size in range(len(order) + 1))
+    others = [c for c in free if c not in kept]
+    more = itertools.combinations(others, max(min(2 - len(kept), len(others)), 0))
+    return shuffled([tuple(sorted((*kept, *m))) for m in more], counts, secret)[0]
 
 
 def withheld_indicators(indicators: Sequence[Indicator], rules: DisclosureRules, changes: Changes) -> list[Withheld]:

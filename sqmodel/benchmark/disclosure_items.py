@@ -1,45 +1,42 @@
-"""The least that is withheld of an item's counts, moments and thresholds so that no small count can be worked out.
+"""What is withheld of an item's counts, moments and thresholds so that no small count can be worked out.
 
 What the reader is taken to know
 --------------------------------
-Everything published, these rules and this program's text; n, the mean and the variance of every item, whether or not
-they are published, because the scores and their covariances tell of them more than can be bounded (exact attacks on
-small tables recovered counts of items whose moments alone were withheld); of an item, the exact counts of all others;
-and that something withheld is a small count: tables without a small count among the withheld cells are no solutions for
-them. They are not taken to know answers of single respondents, nor to run the search backwards, that is to rule out
-tables for which it would have withheld something else. That is a real limit: because the least is withheld, few tables
-are left, and in trials with 14 to 80 answers running it backwards singled out about four in ten small counts; a larger
-`spread` did not help, because it is the choice of the least that tells.
+Everything published, these rules and this program's text, which he may also run backwards; n, the mean and the variance
+of every item, whether or not they are published, because the scores and their covariances tell of them more than can be
+bounded (exact attacks on small tables recovered counts of items whose moments alone were withheld); and of an item, the
+exact counts of all others. He is not taken to know answers of single respondents, nor the institution's signing key, by
+which it is drawn which of several sets of counts is withheld.
 
 What is least
 -------------
-In this order: fewest items whose moments are withheld, fewest whose thresholds are, fewest counts, least sum of the
-counts withheld; at last the counts that come first in the questionnaire. Since n, mean and variance count as told, to
-withhold an item's moments alone is of no use: it is decided item by item which counts (and thresholds) are withheld,
-and only where no set of them is enough do all items of its dimension go, with counts, moments and thresholds. Items are
-decided one by one, as if all was known of the others: the table of one item can be exchanged for another one of its
-solutions without touching any other published figure, so that what is safe item by item is safe together.
+In this order: fewest items whose moments are withheld, fewest whose thresholds are, fewest counts. Which counts, of
+the sets of that size that may be used, is drawn: an order that depends on the values (the least sum of withheld counts,
+say) would tell of them, see `disclosure_search`. Since n, mean and variance count as told, to withhold an item's
+moments alone is of no use: it is decided item by item which counts (and thresholds) are withheld, and only where no set
+of them is enough do all items of its dimension go, with counts, moments and thresholds. Of scales with more than 7
+points not every set is tried, see `disclosure_search.EVERY_SIZE`.
+
+Items are decided one by one, as if all was known of the others. The covariances with other items rule a table out only
+where no order of the answers reaches them. That the decision on one item may in such a case depend on the counts of
+another is not looked at (the attack in the tests gains nothing from it), nor is what it tells that no set was enough
+for some item of a dimension.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from sqmodel.benchmark.disclosure_system import Ints, System, enumerated, extreme, moment_rows, neighbours
+from sqmodel.benchmark.disclosure_search import Fits, Groups, Search, small
+from sqmodel.benchmark.disclosure_system import Ints
 from sqmodel.benchmark.profile import DisclosureRules
-
-Fits = Callable[[Ints], npt.NDArray[np.bool_]]
 
 EQUATIONS = 3
 """n, mean and variance."""
-MOST_CELLS = 12
-"""Cells up to which every set is tried; beyond, neighbours of small counts join one by one."""
 
 
 class Choice(NamedTuple):
@@ -73,6 +70,8 @@ class Table:
         Whether they may be published at all.
     merged : tuple of tuple of int
         Places of the categories behind each interval between thresholds; empty where none were computed.
+    asked : bool
+        Whether thresholds are computed of items that have enough answers.
     fits : callable or None
         Which tables the covariances do not rule out.
     told : Told
@@ -81,154 +80,70 @@ class Table:
     values: tuple[int, ...]
     counts: Ints
     moments: bool = True
-    merged: tuple[tuple[int, ...], ...] = ()
+    merged: Groups = ()
+    asked: bool = False
     fits: Fits | None = None
     told: Told = NOTHING
 
-    def options(self, minimum_cell: int) -> Iterator[bool]:
-        """Whether thresholds are published, the best first; never where a merged category is small."""
-        if self.merged and not any(0 < self.counts[list(g)].sum() < minimum_cell for g in self.merged):
-            yield True
-        yield False
+    def search(self, rules: DisclosureRules) -> Search:
+        """All decisions on tables like this one."""
+        own = mergers(self.counts.tolist(), rules)
+        by_rule = [int(self.counts[list(g)].sum()) for g in own] == [
+            int(self.counts[list(g)].sum()) for g in self.merged
+        ]
+        if not self.merged and (not self.asked or len(own) > 1):
+            return Search(self.values, rules, EQUATIONS, fits=self.fits)
 
-    def puzzle(self, ordinal: bool) -> Puzzle:
-        """The system of all that is known when none of the counts is published."""
-        matrix, sums = moment_rows(self.values, self.counts)
-        groups = np.zeros((len(self.merged) if ordinal or self.told.ordinal else 0, len(self.counts)), dtype=np.int64)
-        for row, places in zip(groups, self.merged, strict=False):
-            row[list(places)] = 1
-        total = np.concatenate([sums, groups @ self.counts])
-        return Puzzle(np.vstack([matrix, groups]), total, total, self.counts, self.values, self.fits)
+        def groups(counts: Ints) -> Groups | None:
+            """Thresholds that would be published of a table: of the merged categories, none of them small."""
+            places = self.merged if self.merged and not by_rule else mergers(counts.tolist(), rules)
+            sums = [int(counts[list(g)].sum()) for g in places]
+            return None if len(places) < 2 or any(0 < s < rules.minimum_cell for s in sums) else places
+
+        told = self.merged if self.told.ordinal else ()
+        return Search(self.values, rules, EQUATIONS, groups=groups, told=told, fits=self.fits)
 
 
-class Puzzle(NamedTuple):
-    """A system over counts, and its true solution.
+def mergers(counts: Sequence[int], rules: DisclosureRules) -> Groups:
+    """The most groups of adjacent categories with no small count, to compute thresholds and polychorics of.
 
-    Attributes
+    Parameters
     ----------
-    matrix, low, high : array
-        Rows, as in `System`.
-    counts : array
-        The truth.
-    values : tuple of int
-        Of a single table; empty where several stand side by side.
-    fits : callable or None
-    """
+    counts : sequence of int
+    rules : DisclosureRules
 
-    matrix: Ints
-    low: Ints
-    high: Ints
-    counts: Ints
-    values: tuple[int, ...] = ()
-    fits: Fits | None = None
-
-    def system(self, hidden: Sequence[int]) -> System:
-        """With the counts outside `hidden` published."""
-        lower, upper = self.counts.copy(), self.counts.copy()
-        lower[list(hidden)], upper[list(hidden)] = 0, int(self.counts.sum())
-        return System(self.matrix, self.low, self.high, lower, upper)
-
-    def allowed(self, tables: Ints, hidden: Sequence[int], minimum_cell: int) -> Ints:
-        """Tables that meet all rows, have a small count among the withheld ones and fit the covariances."""
-        sums = tables @ self.matrix.T
-        own = tables[:, list(hidden)]
-        keep = ((sums >= self.low) & (sums <= self.high)).all(axis=1)
-        keep &= ((own > 0) & (own < minimum_cell)).any(axis=1)
-        kept = tables[keep]
-        return kept if self.fits is None else kept[self.fits(kept)]
-
-
-def small(counts: Ints, minimum_cell: int) -> tuple[int, ...]:
-    """Places of counts above zero and below the minimum.
+    Returns
+    -------
+    tuple of tuple of int
+        Places of the categories of each group; empty categories are in a group with others. One group only where the
+        item has too few answers: it is left out of the ordinal statistics.
 
     Examples
     --------
-    >>> small(np.array([0, 2, 3, 1]), 3)
-    (1, 3)
+    >>> mergers([1, 4, 0, 20, 2], DisclosureRules())
+    ((0, 1), (2, 3, 4))
     """
-    return tuple(np.flatnonzero((counts > 0) & (counts < minimum_cell)).tolist())
+    best: dict[int, Groups] = {0: ()}
+    for end in range(1, len(counts) + 1):
+        for start in sorted(best):
+            if sum(counts[start:end]) >= rules.minimum_cell:
+                way = (*best[start], tuple(range(start, end)))
+                if end not in best or len(way) > len(best[end]):
+                    best[end] = way
+    return best.get(len(counts), (tuple(range(len(counts))),))
 
 
-def is_safe(puzzle: Puzzle, hidden: Sequence[int], rules: DisclosureRules) -> bool:
-    """Whether each small count can be any of a range of at least `spread`, given all that is published.
-
-    Notes
-    -----
-    Solutions near the truth are tried first; where they are not enough, all solutions are listed; and where these are
-    too many, HiGHS looks for the ends of the range. Small counts that are published make a set unsafe.
-    """
-    primary = small(puzzle.counts, rules.minimum_cell)
-    if not set(primary) <= set(hidden):
-        return False
-    if not primary:
-        return True
-
-    def wide(tables: Ints) -> bool:
-        kept = puzzle.allowed(tables, hidden, rules.minimum_cell)[:, list(primary)]
-        return len(kept) > 0 and bool((kept.max(axis=0) - kept.min(axis=0) >= rules.spread).all())
-
-    if puzzle.values:
-        if len(hidden) <= EQUATIONS:
-            return False
-        if wide(neighbours(puzzle.values, puzzle.counts, sorted(hidden), EQUATIONS)):
-            return True
-        if len(hidden) == EQUATIONS + 1:
-            return False
-    tables = enumerated(puzzle.system(hidden))
-    return wide(_ends(puzzle, hidden, primary, rules.minimum_cell) if tables is None else tables)
-
-
-def _ends(puzzle: Puzzle, hidden: Sequence[int], primary: Sequence[int], minimum_cell: int) -> Ints:
-    """Solutions with each small count at its ends, whichever of the withheld counts is a small one; and the truth."""
-    found = [puzzle.counts]
-    system = puzzle.system(hidden)
-    for told in hidden:
-        narrowed = system.with_cell(told, 1, minimum_cell - 1)
-        ends = (extreme(narrowed, cell, largest=largest) for cell in primary for largest in (False, True))
-        found += [x for x in ends if x is not None]
-    return np.array(found)
-
-
-def choose(table: Table, rules: DisclosureRules) -> Choice | None:
-    """The least to be withheld of an item alone; None where no set of its counts is enough."""
+def choose(table: Table, rules: DisclosureRules, secret: bytes) -> Choice | None:
+    """The least to be withheld of an item alone, drawn by a secret; None where no set of its counts is enough."""
     primary = small(table.counts, rules.minimum_cell)
     if set(primary) & table.told.counts:
         return None
-    for ordinal in table.options(rules.minimum_cell):
-        if not primary:
-            return Choice(table.moments, ordinal, ())
-        hidden = _least(table.puzzle(ordinal), primary, rules, table.told.counts)
-        if hidden is not None:
-            return Choice(table.moments, ordinal, hidden)
-    return None
-
-
-def _least(
-    puzzle: Puzzle, primary: Sequence[int], rules: DisclosureRules, told: frozenset[int] = frozenset()
-) -> tuple[int, ...] | None:
-    """The least set of counts that is safe, of those not told before."""
-    free = [c for c in range(len(puzzle.counts)) if c not in told]
-    if not is_safe(puzzle, free, rules):
-        return None
-    sets = by_cost if len(free) <= MOST_CELLS else _by_nearness
-    return next((s for s in sets(puzzle.counts, primary, free) if is_safe(puzzle, s, rules)), tuple(free))
-
-
-def by_cost(counts: Ints, primary: Sequence[int], free: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Sets of cells with the small ones in them: fewest first, then the least sum, then the first cells."""
-    others = [c for c in free if c not in primary]
-    for size in range(len(others) + 1):
-        sets = [tuple(sorted((*primary, *more))) for more in itertools.combinations(others, size)]
-        yield from sorted(sets, key=lambda s: (int(counts[list(s)].sum()), s))
-
-
-def _by_nearness(counts: Ints, primary: Sequence[int], free: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """One set after the other, each with the cell more that is nearest to a small one."""
-    hidden = sorted(primary)
-    yield tuple(hidden)
-    for cell in sorted(set(free) - set(primary), key=lambda c: (min(abs(c - p) for p in primary), counts[c], c)):
-        hidden = sorted([*hidden, cell])
-        yield tuple(hidden)
+    search = table.search(rules)
+    if not primary:
+        return Choice(table.moments, search.publishes_thresholds(table.counts), ())
+    free = [c for c in range(len(table.counts)) if c not in table.told.counts]
+    ordinal, hidden = next(search.drawn(table.counts, free, secret), (False, None))
+    return None if hidden is None else Choice(table.moments, ordinal, hidden)
 
 
 def choose_dimension(tables: Sequence[Table], rules: DisclosureRules) -> bool:

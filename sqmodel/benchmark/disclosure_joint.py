@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sqmodel.benchmark.content import ItemCounts, Submission
-from sqmodel.benchmark.disclosure_items import Choice, Puzzle, Table, by_cost, is_safe, small
+from sqmodel.benchmark.disclosure_items import Choice, Table
+from sqmodel.benchmark.disclosure_search import Search, shuffled, small
 from sqmodel.benchmark.disclosure_system import Ints, System, extreme
 from sqmodel.benchmark.profile import DisclosureRules
 
@@ -97,8 +99,9 @@ def complete(submission: Submission) -> int | None:
 
 
 def choose_jointly(
-    table: Table, quarter: str, before: Sequence[Release], totals: Sequence[Total], rules: DisclosureRules
-) -> Choice | None:
+    table: Table, quarter: str, before: Sequence[Release], totals: Sequence[Total], rules: DisclosureRules,
+    secret: bytes,
+) -> Choice | None:  # fmt: skip
     """The least to be withheld of an item when other releases of its counts are known; None where nothing is enough.
 
     Parameters
@@ -109,6 +112,7 @@ def choose_jointly(
         Of the same quarter, with other respondents; and of other quarters, where totals tie them to this one.
     totals : sequence of Total
     rules : DisclosureRules
+    secret : bytes
 
     Notes
     -----
@@ -117,26 +121,36 @@ def choose_jointly(
     the counts that were sent contradict this, nothing is assumed. Besides the new small counts, those withheld before
     and the differences of two revisions must not be told: whichever of them can be narrowed to less than `spread` may
     not be possibly a small one.
+
+    A set must be one that may be used for the table alone (`disclosure_search`). What it tells that a set of fewer
+    counts was not enough because of the other releases is not looked at.
     """
     primary = small(table.counts, rules.minimum_cell)
-    if set(primary) & table.told.counts:
-        return None
     ties = [r for r in before if r.quarter != quarter or _grows(r, table.counts)]
     forced = {*primary, *(k for r in ties if r.quarter == quarter for k in _small_changes(r, table.counts, rules))}
+    if forced & table.told.counts:
+        return None
     free = [c for c in range(len(table.counts)) if c not in table.told.counts]
-    for ordinal in table.options(rules.minimum_cell):
-        puzzle = table.puzzle(ordinal)
-        whole = _joint(puzzle, table, quarter, ties, totals)
-
-        def safe(hidden: Sequence[int], puzzle: Puzzle = puzzle, whole: System = whole) -> bool:
-            return is_safe(puzzle, hidden, rules) and _nothing_told(whole, table.counts, hidden, forced, ties, quarter,
-                                                                    rules)  # fmt: skip
-
-        if set(forced) <= set(free) and safe(free):
-            return Choice(
-                table.moments, ordinal, next(s for s in by_cost(table.counts, sorted(forced), free) if safe(s))
-            )
+    search = table.search(rules)
+    sets = (
+        search.drawn(table.counts, free, secret) if primary else _all_sets(search, table.counts, forced, free, secret)
+    )
+    for ordinal, hidden in sets:
+        whole = _joint(table, search, ordinal, quarter, ties, totals)
+        if forced <= set(hidden) and _nothing_told(whole, table.counts, hidden, forced, ties, quarter, rules):
+            return Choice(table.moments, ordinal, hidden)
     return None
+
+
+def _all_sets(
+    search: Search, counts: Ints, forced: set[int], free: Sequence[int], secret: bytes
+) -> Iterator[tuple[bool, tuple[int, ...]]]:
+    """Sets by size, where no count is a small one and only changes are to be hidden."""
+    others = [c for c in free if c not in forced]
+    for ordinal in (True, False) if search.publishes_thresholds(counts) else (False,):
+        for size in range(len(others) + 1):
+            sets = [tuple(sorted((*forced, *more))) for more in itertools.combinations(others, size)]
+            yield from ((ordinal, h) for h in shuffled(sets, counts, secret))
 
 
 def _grows(release: Release, counts: Ints) -> bool:
@@ -153,7 +167,9 @@ def _small_changes(release: Release, counts: Ints, rules: DisclosureRules) -> li
     return [c for c in release.told if 0 < abs(int(counts[c]) - (release.counts[c] or 0)) < rules.minimum_cell]
 
 
-def _joint(puzzle: Puzzle, table: Table, quarter: str, before: Sequence[Release], totals: Sequence[Total]) -> System:
+def _joint(
+    table: Table, search: Search, ordinal: bool, quarter: str, before: Sequence[Release], totals: Sequence[Total]
+) -> System:
     """The new counts first, then those of each release, then the changes against releases of the same quarter."""
     k = len(table.counts)
     same = [r for r in before if r.quarter == quarter]
@@ -167,8 +183,8 @@ def _joint(puzzle: Puzzle, table: Table, quarter: str, before: Sequence[Release]
         rows.append((row, low, high))
 
     values, one = np.asarray(table.values, dtype=np.int64), np.ones(k, dtype=np.int64)
-    for weights, low, high in zip(puzzle.matrix, puzzle.low, puzzle.high, strict=True):
-        add(int(low), int(high), (0, weights))
+    for weights in search.rows(table.counts, ordinal):
+        add(int(weights @ table.counts), int(weights @ table.counts), (0, weights))
     for block, release in enumerate(before, start=1):
         if release.n is not None:
             add(release.n, release.n, (block, one))

@@ -83,6 +83,19 @@ def enumerated(system: System, limit: int = 200_000) -> Ints | None:
     Cell after cell, all beginnings at once; a beginning is dropped as soon as a row can no longer be met by the cells
     that are left. No number is rounded.
     """
+    return _enumerated(system, limit, thin=False)
+
+
+def some_solutions(system: System, limit: int) -> Ints:
+    """Some solutions of a large system, `limit` at the most, which depend on nothing but the system.
+
+    As `enumerated`; where there are more beginnings than `limit`, evenly spaced ones are gone on with.
+    """
+    found = _enumerated(system, limit, thin=True)
+    return np.zeros((0, system.matrix.shape[1]), dtype=np.int64) if found is None else found
+
+
+def _enumerated(system: System, limit: int, *, thin: bool) -> Ints | None:
     system, order = _tightened(system)
     matrix, lower, upper = system.matrix, system.lower, system.upper
     least = np.minimum(matrix * lower, matrix * upper)
@@ -96,10 +109,13 @@ def enumerated(system: System, limit: int = 200_000) -> Ints | None:
         first, last = _choices(a, system.low - done - rest_most[:, cell], system.high - done - rest_least[:, cell])
         first, last = np.maximum(first, lower[cell]), np.minimum(last, upper[cell])
         size = np.maximum(last - first + 1, 0)
-        if int(size.sum()) > limit:
+        total = int(size.sum())
+        if total > limit and not thin:
             return None
-        row = np.repeat(np.arange(len(found)), size)
-        x = first[row] + np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size)
+        kept = np.arange(total) if total <= limit else np.linspace(0, total - 1, limit).astype(np.int64)
+        ends = np.cumsum(size)
+        row = np.searchsorted(ends, kept, side="right")
+        x = first[row] + kept - (ends - size)[row]
         found = np.column_stack([found[row], x])
         done = done[row] + np.outer(x, a)
     return found[:, np.argsort(order)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,9 +13,10 @@ import numpy as np
 from scipy.special import ndtr
 
 from sqmodel.benchmark.content import ItemCounts, Ordinal, Submission
-from sqmodel.benchmark.disclosure_items import Choice, Table, Told, choose, choose_dimension, small
+from sqmodel.benchmark.disclosure_items import Choice, Table, Told, choose, choose_dimension
 from sqmodel.benchmark.disclosure_joint import Release, Total, choose_jointly, release_of
 from sqmodel.benchmark.disclosure_moments import products
+from sqmodel.benchmark.disclosure_search import small
 from sqmodel.benchmark.profile import DisclosureRules
 
 Structure = Mapping[str, Sequence[str]]
@@ -85,7 +88,7 @@ def tables_of(submission: Submission, rules: DisclosureRules, before: Sequence[S
         if moments is not None and small(table, rules.minimum_cell):
             shared = shared or products(submission.counts, moments)
             fits = partial(shared.fit, place, own.categories, table)
-        found[item] = Table(own.categories, table, allowed, merged, fits)
+        found[item] = Table(own.categories, table, allowed, merged, submission.ordinal is not None, fits)
     return {item: replace(t, told=_told(item, t, submission, before)) for item, t in found.items()}
 
 
@@ -105,7 +108,7 @@ def _releases(item: str, before: Sequence[Submission], quarter: str) -> list[Rel
 
 def chosen_items(
     submission: Submission, rules: DisclosureRules, structure: Structure, before: Sequence[Submission],
-    totals: Sequence[Total],
+    totals: Sequence[Total], secret: bytes,
 ) -> dict[str, Choice | None]:  # fmt: skip
     """What is published of each item; None where nothing is safe."""
     tables = tables_of(submission, rules, before)
@@ -113,7 +116,12 @@ def chosen_items(
     for item, table in tables.items():
         others = _ties(item, table, submission, before, totals)
         own = [t for t in totals if t.item == item and submission.quarter in t.quarters]
-        found[item] = choose_jointly(table, submission.quarter, others, own, rules) if others else choose(table, rules)
+        draw = drawing(secret, submission, item)
+        found[item] = (
+            choose_jointly(table, submission.quarter, others, own, rules, draw)
+            if others
+            else choose(table, rules, draw)
+        )
         if found[item] is None and others:
             return found
     for items in structure.values():
@@ -121,6 +129,11 @@ def chosen_items(
         if told and set(items) <= set(tables) and choose_dimension([tables[i] for i in items], rules):
             found |= {i: Choice(False, False, tuple(range(len(tables[i].counts)))) for i in items}
     return found
+
+
+def drawing(secret: bytes, submission: Submission, name: str) -> bytes:
+    """A secret of its own for every item and quarter, so that nothing that was drawn tells of another draw."""
+    return hmac.digest(secret, f"{submission.institution}|{submission.quarter}|{name}".encode(), hashlib.sha256)
 
 
 def _ties(

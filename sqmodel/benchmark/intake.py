@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -15,26 +13,23 @@ import pandas as pd
 from sqmodel import compute
 from sqmodel.benchmark.archive import SubmissionError
 from sqmodel.benchmark.content import Ordinal, Submission
-from sqmodel.benchmark.descriptor import QUARTER
-from sqmodel.benchmark.ledger import Known, Ledger, read_ledger, write_ledger
+from sqmodel.benchmark.intake_rules import IntakeError, Read, number, of_one_kind, of_time, one_each, shown_name
+from sqmodel.benchmark.ledger import Known, read_ledger, write_ledger
+from sqmodel.benchmark.member_keys import Holder
 from sqmodel.benchmark.package import Received, read_trusted
 from sqmodel.benchmark.plausibility import Expected
 from sqmodel.benchmark.profile import Profile, Register
 from sqmodel.benchmark.signing import require_cryptography
 from sqmodel.errors import InputError
 
+__all__ = ["Intake", "IntakeError", "number", "read_submissions", "remember", "shown_name"]
+
 RECEIPTS = ["file", "institution", "quarter", "revision", "accepted", "reason"]
-OLDEST = 12
-"""Quarters that a submission may lie back."""
 SUFFIX = ".zip"
 MOST_PROBLEMS = 20
 """Problems that a receipt tells of; the rest is counted."""
 WORTH_PROCESSES = 200
 """Files that are read faster than processes start."""
-
-
-class IntakeError(InputError):
-    """The folder of submissions cannot be read at all."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,23 +72,14 @@ class Intake:
                     yield own.submission.institution, found
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A file that was looked at: what it holds, or why it is refused and whose key signed it all the same."""
-
-    name: str
-    received: Received | None = None
-    reason: str = ""
-    signer: str = ""
-
-
 def read_submissions(
     folder: Path, register: Register, profile: Profile, *, quarter: str, known: Path | None = None, workers: int = 2
 ) -> Intake:
     """Which submissions of a folder count, and why do the others not?
 
     Every file is taken for an attack until it is found in order; whatever is wrong with one keeps no other from being
-    read, and the result does not depend on the order of the folder.
+    read, and the result does not depend on the order of the folder. Simulated submissions count only where all are: as
+    soon as one of real answers counts, of whatever quarter, those that are simulated are refused.
 
     Parameters
     ----------
@@ -105,7 +91,7 @@ def read_submissions(
         The latest that counts; submissions of up to 12 quarters before count too.
     known : Path, optional
         The ledger that `remember` writes: of a quarter accepted before, neither an earlier revision nor another content
-        of the same revision is accepted.
+        of the same revision is accepted. What a revoked key signed is accepted only where it stands there.
     workers : int
         Processes that read where the folder has more than 200 files.
 
@@ -126,16 +112,18 @@ def read_submissions(
     require_cryptography()
     ledger = read_ledger(known) if known else {}
     names = _names(folder)
-    trusted = {m.key: m.code for m in register.members}
-    read = functools.partial(_read, folder=folder, trusted=trusted, expected=Expected.of(profile))
+    holders = register.holders
+    read = functools.partial(_read, folder=folder, trusted=holders, expected=Expected.of(profile))
     with compute.on(workers if workers > 1 and len(names) > WORTH_PROCESSES else compute.HERE):
         found = compute.map(read, names)
-    found = [_of_time(own, quarter, ledger) for own in found]
-    return _intake(quarter, _one_each(found))
+    found = [of_time(own, quarter, ledger, holders) for own in found]
+    return _intake(quarter, one_each(of_one_kind(found)))
 
 
 def remember(intake: Intake, path: Path) -> None:
     """Enter what was accepted in the ledger that `read_submissions` takes as `known`; written whole or not at all.
+
+    What is simulated is not entered: after a trial real answers begin with revision 0.
 
     Raises
     ------
@@ -145,23 +133,12 @@ def remember(intake: Intake, path: Path) -> None:
     ledger = read_ledger(path)
     for own in intake.received:
         submission = own.submission
+        if submission.simulated:
+            continue
         key, row = (submission.institution, submission.quarter), Known(submission.revision, own.digest)
         if key not in ledger or ledger[key].revision < row.revision:
             ledger[key] = row
     write_ledger(ledger, path)
-
-
-def number(quarter: str) -> int:
-    """Quarters since the year 0, to count how far two lie apart.
-
-    Raises
-    ------
-    IntakeError
-        It is no quarter.
-    """
-    if not re.fullmatch(QUARTER, quarter, re.ASCII) or quarter.endswith("\n"):
-        raise IntakeError("quarter", [f"expected a quarter such as 2026Q3, found {quarter!r}"])
-    return int(quarter[:4]) * 4 + int(quarter[5]) - 1
 
 
 def _names(folder: Path) -> list[str]:
@@ -171,18 +148,18 @@ def _names(folder: Path) -> list[str]:
         raise IntakeError(str(folder), [f"expected a folder of submissions, found: {error.strerror}"]) from None
 
 
-def _read(name: str, *, folder: Path, trusted: dict[str, str], expected: Expected) -> _Read:
+def _read(name: str, *, folder: Path, trusted: Mapping[str, Holder], expected: Expected) -> Read:
     """Look at one file. This is the one place where whatever goes wrong with a file must not end the others."""
     if not name.endswith(SUFFIX):
-        return _Read(name, reason=f"Expected a submission, whose name ends in {SUFFIX}, found another file.")
+        return Read(name, reason=f"Expected a submission, whose name ends in {SUFFIX}, found another file.")
     try:
-        return _Read(name, read_trusted(folder / name, trusted, expected))
+        return Read(name, read_trusted(folder / name, trusted, expected))
     except SubmissionError as error:
-        return _Read(name, reason=_sentences(error), signer=error.signer)
+        return Read(name, reason=_sentences(error), signer=error.signer)
     except MemoryError:
         raise
     except Exception as error:
-        return _Read(name, reason=f"Expected a submission, found a file that could not be read: {type(error).__name__} "
+        return Read(name, reason=f"Expected a submission, found a file that could not be read: {type(error).__name__} "
                                   "inside sqmodel; please report it.")  # fmt: skip
 
 
@@ -197,67 +174,7 @@ def _sentences(error: InputError) -> str:
     return " ".join(f"{line}." for line in lines)
 
 
-def _of_time(own: _Read, quarter: str, ledger: Ledger) -> _Read:
-    """Refuse what comes from the future, from long ago, or again in an older form."""
-    if own.received is None:
-        return own
-    found = own.received.submission
-    apart = number(quarter) - number(found.quarter)
-    before = ledger.get((found.institution, found.quarter))
-    reason = ""
-    if apart < 0:
-        reason = f"Expected a quarter up to {quarter}, found {found.quarter}."
-    elif apart > OLDEST:
-        reason = f"Expected a quarter at most {OLDEST} before {quarter}, found {found.quarter}."
-    elif before and found.revision < before.revision:
-        reason = (f"Expected revision {before.revision} or later of {found.quarter}, which was accepted before, found "
-                  f"revision {found.revision}: an old submission was sent again.")  # fmt: skip
-    elif before and found.revision == before.revision and own.received.digest != before.digest:
-        reason = (f"Expected revision {found.revision} of {found.quarter} as it was accepted before, found another "
-                  "content; a correction needs a higher revision.")  # fmt: skip
-    return replace(own, reason=reason)
-
-
-def _one_each(found: Sequence[_Read]) -> list[_Read]:
-    """Let one file of each institution and quarter count: the latest revision, if it is one and the same."""
-    groups: dict[tuple[str, str], list[_Read]] = defaultdict(list)
-    for own in found:
-        if own.received is not None and not own.reason:
-            groups[own.received.submission.institution, own.received.submission.quarter].append(own)
-    reasons = {name: reason for group in groups.values() for name, reason in _beaten(group).items()}
-    return [replace(own, reason=reasons.get(own.name, own.reason)) for own in found]
-
-
-def _beaten(group: Sequence[_Read]) -> dict[str, str]:
-    """Why files of the same institution and quarter do not count; in the order of their names."""
-    revisions: dict[int, list[tuple[str, str]]] = defaultdict(list)
-    for own in group:
-        assert own.received is not None
-        revisions[own.received.submission.revision].append((own.name, own.received.digest))
-    reasons: dict[str, str] = {}
-    latest = max(revisions)
-    for revision, files in revisions.items():
-        first = shown_name(files[0][0])
-        doubtful = len({digest for _, digest in files}) > 1
-        for name, _ in files:
-            others = ", ".join(shown_name(n) for n, _ in files if n != name)
-            if doubtful:
-                reasons[name] = (f"Expected one content of revision {revision}, found another in {others}: it is not "
-                                 "known which counts.")  # fmt: skip
-            elif revision < latest:
-                reasons[name] = f"Replaced by revision {latest} in {shown_name(revisions[latest][0][0])}."
-            elif name != files[0][0]:
-                reasons[name] = f"Expected every submission once, found the same as in {first}."
-    return reasons
-
-
-def shown_name(name: str) -> str:
-    """A file's name as a receipt may show it: no character that does something, and no formula of a spreadsheet."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
-    return f"./{text}" if text[:1] in ("=", "+", "-", "@") else text
-
-
-def _intake(quarter: str, found: Sequence[_Read]) -> Intake:
+def _intake(quarter: str, found: Sequence[Read]) -> Intake:
     rows = []
     for own in found:
         told = own.received.submission if own.received else None

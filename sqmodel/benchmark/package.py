@@ -24,6 +24,7 @@ from sqmodel.benchmark.descriptor import (
     signature_text,
 )
 from sqmodel.benchmark.ledger import write_atomically
+from sqmodel.benchmark.member_keys import SHOWN, Holder
 from sqmodel.benchmark.packing import Cells, misplaced, misplaced_ordinal, ordinal_of, submission_of, texts_of
 from sqmodel.benchmark.plausibility import Expected, implausible
 from sqmodel.benchmark.plausible_answers import ordinal as implausible_ordinal
@@ -135,16 +136,20 @@ def read_package(path: Path, register: Register | None, profile: Profile | None 
     Raises
     ------
     SubmissionError
-        With all problems of the first step that found any.
+        With all problems of the first step that found any; also where a revoked key signed it, for what was accepted
+        before only `sqmodel.benchmark.intake.read_submissions` knows.
     SqmodelError
         `cryptography` is not installed.
     """
-    trusted = {m.key: m.code for m in register.members} if register else None
-    return read_trusted(path, trusted, Expected.of(profile) if profile else None)
+    trusted = register.holders if register else None
+    found = read_trusted(path, trusted, Expected.of(profile) if profile else None)
+    if trusted is not None and trusted[found.key].key.revoked:
+        raise SubmissionError(path.name, [trusted[found.key].revoked(found.submission.quarter)])
+    return found
 
 
-def read_trusted(path: Path, trusted: Mapping[str, str] | None, expected: Expected | None) -> Received:
-    """As `read_package`, with the institutions by their keys."""
+def read_trusted(path: Path, trusted: Mapping[str, Holder] | None, expected: Expected | None) -> Received:
+    """As `read_package`, with the institutions by their keys; whether a key is revoked is not looked at."""
     source = path.name
     with open_regular(path) as file:
         archive = read_archive(file, source)
@@ -154,13 +159,13 @@ def read_trusted(path: Path, trusted: Mapping[str, str] | None, expected: Expect
         try:
             submission, described = _signed(archive, content, signer, expected)
         except SubmissionError as error:
-            error.signer = signer or ""
+            error.signer = signer.institution if signer else ""
             raise
     return Received(submission, sha256(content), key, path, described.tables, described.facts.ordinal or 0)
 
 
 def _signed(
-    archive: Archive, content: bytes, signer: str | None, expected: Expected | None
+    archive: Archive, content: bytes, signer: Holder | None, expected: Expected | None
 ) -> tuple[Submission, Described]:
     """What a descriptor says whose signature fits, and its tables with it."""
     described = read_descriptor(content, archive.source)
@@ -168,16 +173,20 @@ def _signed(
     submission = submission_of(described.facts, _cells(archive, described))
     problems = list(implausible(submission, expected))
     if described.facts.ordinal is not None:
-        problems += _check_ordinal(archive, described, submission)
+        unasked = expected.unasked(described.facts.ordinal) if expected else ""
+        # What nobody asked for is not even opened.
+        problems += [Problem(unasked)] if unasked else _check_ordinal(archive, described, submission)
     if problems:
         raise SubmissionError(archive.source, problems)
     return submission, described
 
 
-def _signer(key: str, signature: bytes, content: bytes, trusted: Mapping[str, str] | None, source: str) -> str | None:
-    """The institution whose signature fits; None where any key is taken."""
+def _signer(
+    key: str, signature: bytes, content: bytes, trusted: Mapping[str, Holder] | None, source: str
+) -> Holder | None:
+    """Whose signature fits; None where any key is taken."""
     if trusted is not None and key not in trusted:
-        found = f"signature.json: expected a key of the register, found one that begins with {key[:16]}"
+        found = f"signature.json: expected a key of the register, found one that begins with {key[:SHOWN]}"
         raise SubmissionError(source, [found],
                               "the association enters the institution's CODE.pub in its register")  # fmt: skip
     if not verify(key, content, signature):
@@ -186,10 +195,13 @@ def _signer(key: str, signature: bytes, content: bytes, trusted: Mapping[str, st
     return trusted[key] if trusted is not None else None
 
 
-def _check_names(archive: Archive, described: Described, signer: str | None) -> None:
+def _check_names(archive: Archive, described: Described, signer: Holder | None) -> None:
     facts, problems = described.facts, []
-    if signer is not None and signer != facts.institution:
-        problems.append(f"expected a submission of {signer}, whose key signed it, found one of {facts.institution}")
+    if signer is not None and signer.institution != facts.institution:
+        problems.append(f"expected a submission of {signer.institution}, whose key signed it, found one of "
+                        f"{facts.institution}")  # fmt: skip
+    elif signer is not None and (invalid := signer.invalid(facts.quarter)):
+        problems.append(invalid)
     there = [n for n in archive.entries if n not in (DESCRIPTOR, SIGNATURE)]
     problems += [f"expected {p} in the ZIP, as datapackage.json says, found none"
                  for p in described.tables if p not in there]  # fmt: skip

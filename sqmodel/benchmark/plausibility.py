@@ -34,6 +34,8 @@ class Expected:
         Categories of each item; empty where the questionnaire is not shipped.
     dimensions : frozenset of str
     minimum_n : int
+    ordinal : bool
+        Whether thresholds and polychoric correlations are asked for.
     """
 
     instrument: str
@@ -43,6 +45,7 @@ class Expected:
     scales: Mapping[str, tuple[int, ...]]
     dimensions: frozenset[str]
     minimum_n: int
+    ordinal: bool
 
     @classmethod
     def of(cls, profile: Profile) -> Expected:
@@ -61,7 +64,15 @@ class Expected:
         if asked and not standard:
             standard = load_standard(asked).digest
         return cls(profile.instrument, instrument, profile.standard, standard, scales, frozenset(dimensions),
-                   profile.disclosure.minimum_n)  # fmt: skip
+                   profile.disclosure.minimum_n, profile.ordinal)  # fmt: skip
+
+    def unasked(self, respondents: int) -> str:
+        """What is told of ordinal statistics that nobody asked for; empty where they were asked for."""
+        if self.ordinal:
+            return ""
+        return (f"datapackage.json: expected no thresholds and polychoric correlations, for which the association's "
+                f"profile does not ask, found those of {respondents:,} respondents; submit again with the "
+                "association's profile, without them")  # fmt: skip
 
 
 def _shipped(folder: str, name: str) -> Path | None:
@@ -199,8 +210,7 @@ def _some(cells: Sequence[str]) -> str:
 
 def _unexpected(submission: Submission, expected: Expected) -> Iterator[str]:
     yield from _definition("instrument", submission.instrument, expected.instrument, expected.instrument_digest)
-    if submission.standard and expected.standard:
-        yield from _definition("standard", submission.standard, expected.standard, expected.standard_digest)
+    yield from _of_standard(submission, expected)
     if expected.scales and submission.instrument.digest == expected.instrument_digest:
         yield from _strange(submission, expected)
     sizes = {"respondents": submission.n, **{f"respondents of {s.scope}": s.n for s in submission.scores}}
@@ -210,6 +220,21 @@ def _unexpected(submission: Submission, expected: Expected) -> Iterator[str]:
     # Where there are too few at all, there are too few of everything.
     for what in ["respondents"] if "respondents" in few else few:
         yield f"expected {expected.minimum_n} {what} or more, as the association's profile asks, found {few[what]}"
+
+
+def _of_standard(submission: Submission, expected: Expected) -> Iterator[str]:
+    """By another standard, or by none, what was done is another thing; who tells answers only needs none."""
+    if not expected.standard:
+        return
+    if submission.standard:
+        yield from _definition("standard", submission.standard, expected.standard, expected.standard_digest)
+        return
+    told = [t for t, rows in (("indicators.csv", submission.indicators), ("waiting.csv", submission.waiting)) if rows]
+    if told:
+        yield (
+            f"datapackage.json: expected the standard {expected.standard}, as the association's profile asks, found "
+            f"figures of {' and '.join(told)} and no standard; name it in the params (`standard`) and submit again"
+        )
 
 
 def _definition(what: str, found: Identity, name: str, digest: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from sqmodel.benchmark.content import CODE
+from sqmodel.benchmark.member_keys import Holder, MemberKey, keys_of
 from sqmodel.definitions import Frozen, Text, load_definition
 from sqmodel.errors import InputError
 from sqmodel.index.tree import IndexTree
@@ -92,6 +93,17 @@ class Publication(Frozen):
     level: float = Field(default=0.95, gt=0.5, lt=1)
     minimum_n: int = Field(default=30, ge=3, description="respondents of an institution that is shown and ranked")
     peers: Literal["register", "none"] = "register"
+    size_classes: tuple[int, ...] = Field(
+        default=(100, 300, 1000),
+        description="with blind codes: where classes of respondents begin, by which their number is told",
+    )
+
+    @model_validator(mode="after")
+    def _rising(self) -> Publication:
+        shown = ", ".join(map(str, self.size_classes))
+        if any(b <= a for a, b in zip((0, *self.size_classes), self.size_classes, strict=False)):
+            raise ValueError(f"size_classes: expected rising numbers above 0, found {shown}")
+        return self
 
 
 class Profile(Frozen):
@@ -193,15 +205,28 @@ class Member(Frozen):
     code : str
     title : Text
     key : str
-        Its Ed25519 public key: 64 hexadecimal digits.
+        Its Ed25519 public key, 64 hexadecimal digits, where it has one for all quarters.
+    keys : tuple of MemberKey
+        In place of `key`: several, each with the quarters that it signs.
     peers : str
         Its peer group; empty where it has none.
     """
 
     code: str = Field(pattern=CODE)
     title: Text
-    key: str = Field(pattern=r"^[0-9a-f]{64}$")
+    key: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    keys: tuple[MemberKey, ...] = ()
     peers: str = ""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Member:
+        tuple(self.all_keys)
+        return self
+
+    @property
+    def all_keys(self) -> tuple[MemberKey, ...]:
+        """Its keys, in whatever form they are written."""
+        return tuple(keys_of(self.code, self.key, self.keys))
 
 
 class Register(Frozen):
@@ -215,7 +240,8 @@ class Register(Frozen):
     @model_validator(mode="after")
     def _distinct(self) -> Register:
         problems = []
-        for what, values in (("code", [m.code for m in self.members]), ("key", [m.key for m in self.members])):
+        keys = [own.key for m in self.members for own in m.all_keys]
+        for what, values in (("code", [m.code for m in self.members]), ("key", keys)):
             twice = sorted({v for v in values if values.count(v) > 1})
             problems += [f"members: expected every {what} once, found {v} {values.count(v)} times" for v in twice]
         for member in self.members:
@@ -229,6 +255,11 @@ class Register(Frozen):
     def member(self, code: str) -> Member | None:
         """The institution with this code."""
         return next((m for m in self.members if m.code == code), None)
+
+    @property
+    def holders(self) -> dict[str, Holder]:
+        """Whose each trusted key is."""
+        return {own.key: Holder(m.code, own) for m in self.members for own in m.all_keys}
 
 
 def load_register(source: str | Path) -> Register:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import re
 from dataclasses import dataclass, field
@@ -127,6 +129,11 @@ def public_hex(private: PrivateKey) -> str:
 def sign(private: PrivateKey, message: bytes) -> bytes:
     """The 64 bytes of a message's signature; the same every time, as RFC 8032 has it."""
     return private.sign(message)
+
+
+def drawing_secret(private: PrivateKey) -> bytes:
+    """A secret that only the holder of a key can know, for `disclosure.protect`: it tells nothing of the key."""
+    return hmac.digest(private.private_bytes_raw(), b"sqmodel: which counts are withheld", hashlib.sha256)
 
 
 def verify(public: str, message: bytes, signature: bytes) -> bool:

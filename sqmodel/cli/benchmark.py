@@ -16,6 +16,7 @@ from sqmodel.errors import SqmodelError, UnfinishedError
 
 if TYPE_CHECKING:
     from sqmodel.reporting.benchmark_inputs import Compared
+    from sqmodel.reporting.benchmark_run import BenchmarkOutcome
 
 
 @click.command()
@@ -75,35 +76,15 @@ def benchmark(
 
     A file that is refused stops no other. Receipts and confidential reports are in reports/confidential.
     """
-    from sqmodel.reporting.kernels.manager import kernels
+    steps = _Steps()
+    try:
+        outcomes = _made(folder, quarter, profile, register, secret, reports, workers, no_confidential, options, steps)
+    except KeyboardInterrupt:
+        click.echo(f"interrupted: {steps.ended} published; what was published before is in place; run the same "
+                   "command again to go on", err=True)  # fmt: skip
+        raise
+    from sqmodel.reporting.benchmark_run import counted
 
-    hands = workers or (os.cpu_count() or 1) + 1
-    # Kernels load their libraries while this process loads its own and takes in the submissions.
-    with nullcontext() if options["scheduler"] else kernels(ahead=hands):
-        from sqmodel.reporting.benchmark_inputs import NothingAccepted, plan_benchmark
-        from sqmodel.reporting.benchmark_run import BenchmarkSettings, counted, make_benchmark
-
-        settings = BenchmarkSettings(
-            workers=hands, scheduler=options["scheduler"], seconds=options["timeout"], force=options["force"],
-            only=options["only"], confidential=not no_confidential, draws=options["draws"], seed=options["seed"],
-        )  # fmt: skip
-        steps = _Steps()
-        try:
-            plan = plan_benchmark(folder, quarter, profile, register, secret)
-            outcomes = make_benchmark(plan, reports, settings=settings, compared=steps.compared, report=steps.report)
-        except NothingAccepted as error:
-            for line in error.refused:
-                click.echo(line, err=True)
-            tools.stop(error)
-        except UnfinishedError as error:
-            click.echo(str(error), err=True)
-            sys.exit(tools.SOME_FAILED)
-        except SqmodelError as error:
-            tools.stop(error)
-        except KeyboardInterrupt:
-            click.echo(f"interrupted: {steps.ended} published; what was published before is in place; run the same "
-                       "command again to go on", err=True)  # fmt: skip
-            raise
     for outcome in outcomes:
         for note in outcome.notes:
             click.echo(f"{outcome.name} warns: {note}", err=True)
@@ -115,6 +96,45 @@ def benchmark(
     if any(o.published and o.name.startswith("confidential") for o in outcomes):
         click.echo(str(reports / "confidential" / quarter))
     sys.exit(tools.ALL_WELL if all(o.published for o in outcomes) else tools.SOME_FAILED)
+
+
+def _made(
+    folder: Path,
+    quarter: str,
+    profile: str,
+    register: Path,
+    secret: Path | None,
+    reports: Path,
+    workers: int | None,
+    no_confidential: bool,
+    options: dict[str, Any],
+    steps: _Steps,
+) -> list[BenchmarkOutcome]:
+    """All reports that are asked for; stops where nothing can be made."""
+    from sqmodel.reporting.kernels.manager import kernels
+
+    hands = workers or (os.cpu_count() or 1) + 1
+    # Kernels load their libraries while this process loads its own and takes in the submissions.
+    with nullcontext() if options["scheduler"] else kernels(ahead=hands):
+        from sqmodel.reporting.benchmark_inputs import NothingAccepted, plan_benchmark
+        from sqmodel.reporting.benchmark_run import BenchmarkSettings, make_benchmark
+
+        settings = BenchmarkSettings(
+            workers=hands, scheduler=options["scheduler"], seconds=options["timeout"], force=options["force"],
+            only=options["only"], confidential=not no_confidential, draws=options["draws"], seed=options["seed"],
+        )  # fmt: skip
+        try:
+            plan = plan_benchmark(folder, quarter, profile, register, secret)
+            return make_benchmark(plan, reports, settings=settings, compared=steps.compared, report=steps.report)
+        except NothingAccepted as error:
+            for line in error.refused:
+                click.echo(line, err=True)
+            tools.stop(error)
+        except UnfinishedError as error:
+            click.echo(str(error), err=True)
+            sys.exit(tools.SOME_FAILED)
+        except SqmodelError as error:
+            tools.stop(error)
 
 
 class _Steps:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("place", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("place", type=click.Path(path_type=Path))
 @click.option("--rerun", "again", is_flag=True, help="Make every page again and compare all its numbers.")
 @click.option(
     "--project",
@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 )
 @click.option("--timeout", type=click.FloatRange(min=1), default=600.0, help="Seconds that a report may take.")
 def verify(place: Path, again: bool, project: Path | None, tolerance: float, timeout: float) -> None:
-    """Check that the pages at PLACE (reports/2026Q3, say) are what was published, and their inputs what they were."""
+    """Check that the pages at PLACE (reports/2026Q3, say) are what was published, and their inputs what they were.
+
+    PLACE is a reports folder with its confidential reports, a quarter's folder in it, or a page's own.
+    """
     from sqmodel.reporting import verification
 
     def report(one: Verification) -> None:
@@ -52,6 +55,8 @@ def verify(place: Path, again: bool, project: Path | None, tolerance: float, tim
             )
     except SqmodelError as error:
         tools.stop(error)
+    if left := verification.not_checked(place):
+        click.echo(f"not checked: {left}", err=True)
     good = sum(not one.problems for one in found)
     click.echo(f"{good} of {len(found)} {'reproduced' if again else 'as published'}")
     sys.exit(tools.ALL_WELL if good == len(found) else tools.SOME_FAILED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -62,22 +63,32 @@ def submission() -> None:
 
 @submission.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="The same for machines.")
-def show(file: Path, as_json: bool) -> None:
-    """Print all that leaves the house in FILE: every table in full, what is withheld, and whose signature it bears."""
+@click.option("--json", "as_json", is_flag=True, help="The same for machines, every number.")
+@click.option("--all", "every", is_flag=True, help="Every number with all its digits, as it is in the file.")
+@click.option("--csv", "folder", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="Write the tables and their description to FOLDER, byte for byte as in the file.")  # fmt: skip
+def show(file: Path, as_json: bool, every: bool, folder: Path | None) -> None:
+    """Print what leaves the house in FILE: each table, what is withheld, and whose signature it bears.
+
+    All counts are as in the file, estimates are rounded, and covariances of polychorics are summed up in a line, unless
+    --all is given.
+    """
     from sqmodel.benchmark.package import read_package
-    from sqmodel.reporting.submission_text import submission_json, submission_text
+    from sqmodel.reporting.submission_text import submission_json, submission_text, write_tables
 
     try:
         received = read_package(file, None)
         text = (
             json.dumps(submission_json(received), ensure_ascii=False, indent=1)
             if as_json
-            else submission_text(received)
+            else submission_text(received, width=shutil.get_terminal_size((100, 24)).columns, every=every)
         )
+        tables = write_tables(received, folder) if folder else []
     except SqmodelError as error:
         tools.stop(error)
     click.echo(text)
+    for path in tables:
+        click.echo(str(path), err=True)
 
 
 @click.group()

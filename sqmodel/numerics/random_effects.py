@@ -41,8 +41,6 @@ class Pooled:
         Cochran's Q, and its chance where all units are equal.
     i2 : float
         Share of the variance of the estimates that is between units.
-    prediction_low, prediction_high : float
-        Where a further unit's true value lies, covariates at zero; NaN with fewer than two degrees of freedom.
     weights : ndarray, shape (units,)
         1 / (se**2 + tau2), summing to one.
     shrinkage : ndarray, shape (units,)
@@ -64,8 +62,6 @@ class Pooled:
     q: float
     pvalue: float
     i2: float
-    prediction_low: float
-    prediction_high: float
     weights: Floats
     shrinkage: Floats
     shrunken: Floats
@@ -117,8 +113,8 @@ def pool_effects(
     Intervals of coefficients are those of Knapp and Hartung (2003): t with n - p degrees of freedom, the variance
     multiplied by the generalised Q over its degrees of freedom, yet never by less than 1 (Roever, Knapp & Friede 2015;
     ``metafor`` in R calls it "adhoc"). The interval of tau2 is the Q-profile's (Viechtbauer 2007). I2 is tau2 over
-    tau2 plus the typical sampling variance, as in metafor; with DerSimonian and Laird's tau2 it is (Q - df) / Q. The
-    prediction interval is Higgins, Thompson & Spiegelhalter's (2009), a degree of freedom less for tau2.
+    tau2 plus the typical sampling variance, as in metafor; with DerSimonian and Laird's tau2 it is (Q - df) / Q. Where
+    a further unit lies says `sqmodel.numerics.prediction.prediction_interval`.
 
     Effects are drawn to what is fitted by Morris' (1983) empirical Bayes: by B = (df - 2) / df * se**2 / (se**2 + tau2)
     (James and Stein's where the errors are equal), none with two degrees of freedom or fewer. Their variance,
@@ -147,14 +143,13 @@ def pool_effects(
     se = np.sqrt(np.diag(fit.cov) * factor)
     plain = _fitted(y, v, x, 0.0)
     typical = df / plain.trace
-    reach = stats.t.ppf((1 + level) / 2, df - 1) * np.sqrt(tau2 + se[0] ** 2) if df > 1 else np.nan
     tau2_low, tau2_high = _q_profile(y, v, x, level)
     shrinkage, shrunken, own = _shrunken(y, v, tau2, fit, df)
     z = stats.norm.ppf((1 + level) / 2)
     return Pooled(
         n=n, df=df, coefficients=fit.b, se=se, low=fit.b - t * se, high=fit.b + t * se, cov=fit.cov, factor=factor,
         tau2=tau2, tau2_low=tau2_low, tau2_high=tau2_high, q=plain.q, pvalue=float(stats.chi2.sf(plain.q, df)),
-        i2=tau2 / (tau2 + typical), prediction_low=float(fit.b[0] - reach), prediction_high=float(fit.b[0] + reach),
+        i2=tau2 / (tau2 + typical),
         weights=fit.w / fit.w.sum(), shrinkage=shrinkage, shrunken=shrunken, shrunken_se=own,
         shrunken_low=shrunken - z * own, shrunken_high=shrunken + z * own,
     )  # fmt: skip

@@ -19,13 +19,14 @@ from sqmodel.benchmark.intake import Intake, number, read_submissions, remember
 from sqmodel.benchmark.profile import Profile, ProfileError, Register, load_profile, load_register
 from sqmodel.errors import InputError, gathered
 from sqmodel.index.tree import IndexTree
+from sqmodel.reporting import keys
 from sqmodel.reporting.atomic import write_file
 from sqmodel.reporting.benchmark_versions import Whole, own_version, public_version, withheld_by
 from sqmodel.reporting.sharing import written
 from sqmodel.reporting.sources import project_root
 
-CONFIDENTIAL = "confidential"
-"""Folder among the reports of what is not for everyone; no quarter is called so, and no index looks into it."""
+CONFIDENTIAL = keys.CONFIDENTIAL
+"""See there."""
 PUBLIC = "public"
 RESERVED = (OVERALL, PUBLIC)
 """Words of the benchmark that no institution can be called by."""

@@ -78,7 +78,7 @@ def headline(page: BenchmarkPage) -> Block:
     below = both(bounds if shown != "–" else say("own_head_none"))
     left = f'<div><div class="big">{shown}</div><div class="int">{below}</div></div>'
     who = f"<p><b>{both(own_name(page))}</b></p><p>{both(subtitle_of(page))}</p>"
-    parts.append(f'<div class="head">{left}<div>{who}</div></div>')
+    parts.append(f'<div class="head two">{left}<div>{who}</div></div>')
     said = [t for t in (_against_mean(page), _against_others(page)) if t is not None]
     parts += [paragraph(text, "say") for text in said]
     parts.append(paragraph(say("own_confidential"), "mute"))
@@ -191,7 +191,8 @@ def standing(page: BenchmarkPage) -> Block:
     row = own_row(page)
     if not finite(row.get("rank")):
         parts = [paragraph(say("own_standing_unranked", reason=reason_of(row)), "say")]
-        return Block("".join([*parts, paragraph(say(f"own_why_{_why(row)}"))]), "standing")
+        why = say(f"own_why_{_why(row)}", least=_least(page))
+        return Block("".join([*parts, paragraph(why)]), "standing")
     parts = [paragraph(_told(page), "say"), _sets(page)]
     parts += [paragraph(text) for text in (_shrunken(page), _rule(page), _change(page)) if text is not None]
     parts += [_history(page)] if len(page.benchmark.history) > 1 else []
@@ -200,7 +201,8 @@ def standing(page: BenchmarkPage) -> Block:
 
 def _why(row: dict[str, object]) -> str:
     """Which of the known reasons it is, so that advice can be given."""
-    known = ("few_respondents", "few_indicators", "not_comparable", "not_assessed", "biased_answers", "no_case_mix")
+    known = ("few_respondents", "few_indicators", "not_comparable", "not_assessed", "biased_answers", "no_case_mix",
+             "few_institutions")  # fmt: skip
     code = str(row.get("reason", "")).replace(" ", "_")
     return code if code in known else "other"
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from sqmodel.benchmark.content import OVERALL
 from sqmodel.definitions import Text
-from sqmodel.reporting import benchmark_public_operations
+from sqmodel.reporting import benchmark_public_operations, benchmark_public_trust
 from sqmodel.reporting.benchmark_own_parts import (
     against,
     known,
@@ -61,6 +61,8 @@ def dimensions(page: BenchmarkPage) -> Block:
 
 def _strengths(page: BenchmarkPage, rows: list[dict[Any, Any]]) -> Text:
     """Only what is surely above or below the mean of all."""
+    if not any(finite(r["median"]) for r in rows):
+        return say("own_dimensions_few", least=profile_of(page).disclosure.minimum_institutions)
     strong, weak = ([scope_name(page, str(r["scope"])) for r in rows if r["standing"] == s]
                     for s in ("strength", "weakness"))  # fmt: skip
     shown = {"strong": listed(strong) if strong else "", "weak": listed(weak) if weak else ""}
@@ -109,7 +111,7 @@ def _dimension_table(page: BenchmarkPage, rows: list[dict[Any, Any]]) -> str:
         cells += [right(number(r["peers_median"])), right(number(r["best_practice"]))]
         cells += [right(bounded(r["distance"], r["distance_low"], r["distance_high"]))]
         cells += [right(span_of(known(r["best_all"]), known(r["worst_all"])))]
-        body.append([Cell(scope_name(page, str(r["scope"]))), *cells, Cell(verdict, tone=tone)])
+        body.append([Cell(scope_name(page, str(r["scope"]))), *cells, Cell(verdict, tone=tone or "same")])
     keys = ("dimension", "own", "median", "peers_median", "best", "distance", "set", "verdict")
     caption = say("own_dimension_table_caption", level=percent(level_of(page)))
     return captioned([say(f"own_col_{k}") for k in keys], body, caption)
@@ -155,7 +157,7 @@ def _indicator_table(page: BenchmarkPage, rows: list[dict[Any, Any]]) -> str:
         verdict = say({1: "own_better", -1: "own_worse"}.get(side, "own_within") if r["funnel"] else "own_open")
         cells = [right(f"{r['n']:,.0f}"), right(value), right(figure_of(r["overall"], kind))]
         cells += [right(figure_of(r["peers"], kind)), right(figure_of(r["best_practice"], kind)), right(limits)]
-        body.append([Cell(name), *cells, Cell(verdict, tone={1: "ok", -1: "bad"}.get(side, ""))])
+        body.append([Cell(name), *cells, Cell(verdict, tone={1: "ok", -1: "bad"}.get(side, "same"))])
     keys = ("indicator", "n", "own", "all", "peers", "best", "limits", "verdict")
     return captioned([say(f"own_col_{k}") for k in keys], body, say("own_indicator_caption"))
 
@@ -220,19 +222,29 @@ def comparability(page: BenchmarkPage) -> Block:
     """Whether the comparison is fair to this institution."""
     gate, rules = page.benchmark.gate, profile_of(page).gate
     key = KEYS.get(gate.verdict, gate.verdict)
-    words = say(f"bench_gate_{key}", institutions=f"{gate.institutions:,}", n=f"{gate.n:,}")
+    words = benchmark_public_trust.gate_words(page)
     parts = [f'<p class="say">{badge(say(f"bench_verdict_{key}"), BADGES[gate.verdict])} {both(words)}</p>']
     most = number(rules.most_bias, 0)
     if len(gate.left_out):
         parts.append(paragraph(say("own_gate_left_out", least=f"{rules.minimum_n:,}")))
     elif len(gate.biased) and finite(gate.biased["bias"].iloc[0]):
-        row = gate.biased.iloc[0]
-        beyond = "beyond" if bool(row["withheld"]) else "fair"
-        values = {k: signed(row[k]) for k in ("observed", "bias", "fair")}
-        parts.append(paragraph(say(f"own_bias_{beyond}", most=most, **values)))
-        cells = [right(values[k]) for k in ("observed", "bias", "fair")]
-        headers = [say(f"bench_col_{k}") for k in ("institution", "observed", "bias", "fair")]
-        parts.append(captioned(headers, [[Cell(own_name(page)), *cells]], say("own_bias_caption")))
+        parts += _bias(page, gate.biased.iloc[0].to_dict(), most)
     else:
         parts.append(paragraph(say("own_bias_none")))
     return Block("".join(parts), "comparability")
+
+
+def _bias(page: BenchmarkPage, row: dict[Any, Any], most: str) -> list[str]:
+    """What the meaning of items makes of this institution's score, how sure that is, and what else it may be."""
+    other = benchmark_public_trust.other_reading(row)
+    values: dict[str, Text | str | int] = {k: signed(row[k]) for k in ("observed", "bias", "fair")}
+    values |= {"other": signed(other), "range": interval(row["low"], row["high"], sign=True), "most": most}
+    exact = finite(row["low"])
+    told = [say(f"own_bias_{row['finding']}" if exact else "own_bias_rough", **values)]
+    if exact:
+        told += [say("own_bias_other", **values)] if finite(other) and row["finding"] != "undecided" else []
+        told.append(say("own_bias_how"))
+    cells = [right(signed(row["observed"])), right(benchmark_public_trust.with_range(row)), right(signed(row["fair"]))]
+    headers = [say(f"bench_col_{k}") for k in ("institution", "observed", "bias", "fair")]
+    table = captioned(headers, [[Cell(own_name(page)), *cells]], say("own_bias_caption"))
+    return [*(paragraph(text) for text in told), table]

@@ -15,7 +15,7 @@ from sqmodel.reporting.benchmark_record import KEYED, record_of, subtitle_of, ta
 from sqmodel.reporting.blocks import Block, Cell, both, details, paragraph
 from sqmodel.reporting.dossier_parts import captioned, right
 from sqmodel.reporting.payload import Payload
-from sqmodel.reporting.words import percent, plain, say
+from sqmodel.reporting.words import known_as, percent, plain, say
 
 if TYPE_CHECKING:
     from sqmodel.reporting.benchmark_page import BenchmarkPage
@@ -83,7 +83,7 @@ def _withheld(page: BenchmarkPage) -> str:
     own = page.params.version.withheld
     listed = ""
     if len(own):
-        cells = [[Cell(plain(r["table"])), Cell(plain(r["cell"])), Cell(rule_name(str(r["rule"])))]
+        cells = [[Cell(known_as("bench_table", r["table"])), Cell(plain(r["cell"])), Cell(rule_name(r["rule"]))]
                  for r in own.to_dict("records")]  # fmt: skip
         columns = [say(f"own_col_{k}") for k in ("table", "cell", "rule")]
         listed = details(say("own_withheld_list", count=f"{len(own):,}"), captioned(columns, cells, say("own_by_us")))

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sqmodel.benchmark.assess_field import FEW_INSTITUTIONS
 from sqmodel.benchmark.content import OVERALL
 from sqmodel.benchmark.funnel import LEVELS, Kind, assess_funnel, funnel_limits
 from sqmodel.definitions import Text
+from sqmodel.reporting.benchmark_blinding import SIZES
 from sqmodel.reporting.charts import Curve
 from sqmodel.reporting.words import interval, known_as, listed, number, percent, plain, say
 from sqmodel.result import Estimate
@@ -69,8 +71,10 @@ def direction_of(page: BenchmarkPage, code: str) -> int:
 
 
 def named(page: BenchmarkPage, codes: Iterable[str], most: int = 6) -> Text:
-    """Names of institutions in a row, no more than a reader takes in."""
-    found = list(codes)
+    """Names of institutions in a row, no more than a reader takes in; a dash for those that have none to be told."""
+    found = [c for c in codes if c]
+    if not found:
+        return plain("–")
     shown = listed(institution_name(page, c) for c in found[:most])
     return shown if len(found) <= most else say("bench_and_more", list=shown, count=len(found) - most)
 
@@ -112,6 +116,49 @@ def compared_bounds(page: BenchmarkPage, table: pd.DataFrame) -> tuple[pd.Series
     same = np.isclose(table["adjusted"], table["score"], rtol=0, atol=1e-9)
     low, high = (table["adjusted"] + sign * reach for sign in (-1, 1))
     return table["low"].where(same, low.clip(lower=0)), table["high"].where(same, high.clip(upper=100))
+
+
+def least_of(page: BenchmarkPage) -> int:
+    """Institutions that a published figure rests on, at the least."""
+    return profile_of(page).disclosure.minimum_institutions
+
+
+def is_few(page: BenchmarkPage) -> bool:
+    """Whether there are too few institutions to tell anything of."""
+    return int(page.benchmark.standing["score"].notna().sum()) < least_of(page)
+
+
+def are_few_comparable(page: BenchmarkPage) -> bool:
+    """Whether nobody is ranked because only a few could be."""
+    return is_few(page) or bool((page.benchmark.standing["reason"] == FEW_INSTITUTIONS).any())
+
+
+def sizes_of(page: BenchmarkPage) -> dict[str, str] | None:
+    """Classes of respondents by code where numbers are not told; None where they are."""
+    found = page.benchmark.settings.get(SIZES)
+    return None if found is None else dict(found)
+
+
+def size_words(page: BenchmarkPage, row: Mapping[Any, Any]) -> str:
+    """Respondents of an institution, or their class."""
+    sizes = sizes_of(page)
+    return f"{row['n']:,.0f}" if sizes is None else sizes.get(str(row["institution"]), "") or "–"
+
+
+def total_words(page: BenchmarkPage, n: float) -> Text:
+    """Respondents of several institutions; about so many where numbers are not told."""
+    if not finite(n):
+        return plain("–")
+    return plain(f"{int(n):,}") if sizes_of(page) is None else say("bench_about", n=f"{int(n):,}")
+
+
+def respondents(page: BenchmarkPage) -> Text:
+    """All respondents of the institutions ranked; where nobody is, of those that submitted."""
+    found = page.benchmark
+    if found.n or sizes_of(page) is None:
+        return total_words(page, found.n or int(found.standing["n"].sum()))
+    every = found.peers.loc[found.peers["peers"] == OVERALL, "n"]
+    return total_words(page, float(every.iloc[0]) if len(every) else math.nan)
 
 
 def leaders(page: BenchmarkPage) -> list[str]:
@@ -163,7 +210,8 @@ def figure_of(value: Any, kind: str) -> str:
 
 def estimate(row: Mapping[Any, Any], page: BenchmarkPage, value: str = "score") -> Estimate:
     """A score with its interval for a chart."""
-    n = int(row["n"]) if finite(row.get("n")) else 0
+    told = sizes_of(page) is None or "institution" not in row
+    n = int(row["n"]) if told and finite(row.get("n")) else 0
     return Estimate(row[value], row["low"], row["high"], n=n, level=level(page))
 
 

@@ -11,16 +11,20 @@ from sqmodel.definitions import Text
 from sqmodel.reporting.benchmark_parts import (
     BADGES,
     KEYS,
+    are_few_comparable,
     finite,
     in_words,
     institution_name,
+    is_few,
     joined,
     label_of,
     leaders,
+    least_of,
     level,
     named,
     overall_of,
     profile_of,
+    respondents,
     usual_range,
 )
 from sqmodel.reporting.benchmark_public_operations import operations, peers
@@ -52,6 +56,8 @@ __all__ = [
 def title(page: BenchmarkPage) -> Text:
     """What is sure about who is ahead, in one line."""
     found = page.benchmark
+    if are_few_comparable(page):
+        return say("bench_title_few")
     if not found.institutions:
         return say(f"bench_title_{KEYS.get(found.gate.verdict, 'nobody')}")
     first = leaders(page)
@@ -76,10 +82,13 @@ def headline(page: BenchmarkPage) -> Block:
     left = f'<div><div class="big">{mean}</div><div class="int">{both(bounds)}</div></div>'
     key = KEYS.get(found.gate.verdict, found.gate.verdict)
     verdict = badge(say(f"bench_verdict_{key}"), BADGES[found.gate.verdict])
+    spread = _spread(page)
+    layout = "head" if spread else "head two"
     parts.append(
-        f'<div class="head">{left}<div><p>{both(subtitle_of(page))}</p><p>{verdict}</p></div>{_spread(page)}</div>'
+        f'<div class="{layout}">{left}<div><p>{both(subtitle_of(page))}</p><p>{verdict}</p></div>{spread}</div>'
     )
-    parts.append(paragraph(joined([_who(page), _differences(page), _ahead(page)]), "say"))
+    told = [say("bench_few", least=least_of(page))] if is_few(page) else [_who(page), _differences(page), _ahead(page)]
+    parts.append(paragraph(joined(told), "say"))
     return Block("".join(parts), "headline")
 
 
@@ -98,10 +107,10 @@ def _range(page: BenchmarkPage) -> dict[str, Text | str]:
 def _who(page: BenchmarkPage) -> Text:
     """First sentence: how many, and their mean."""
     found, row = page.benchmark, overall_of(page)
-    counts = {"institutions": f"{found.institutions:,}", "n": f"{found.n:,}"}
+    counts: dict[str, Text | str | int] = {"institutions": f"{found.institutions:,}", "n": respondents(page)}
     if not found.institutions:
         shown = int(found.standing["score"].notna().sum())
-        return say("bench_say_nobody", institutions=f"{shown:,}", n=f"{int(found.standing['n'].sum()):,}")
+        return say("bench_say_nobody", institutions=f"{shown:,}", n=respondents(page))
     if not row or not finite(row["mean"]):
         return say("bench_say_few", **counts)
     return say("bench_say_who", **counts, **in_words(row, page))
@@ -150,11 +159,12 @@ def _cards(page: BenchmarkPage) -> str:
     found, counts = page.benchmark, receipt_counts(page)
     shown = [
         ("bench_card_ranked", found.institutions),
-        ("bench_card_n", found.n or int(found.standing["n"].sum())),
+        ("bench_card_n", respondents(page)),
         ("bench_card_accepted", int(counts["accepted"].sum())),
         ("bench_card_refused", int(counts["refused"].sum())),
     ]
-    cards = (f'<li><div class="big">{v:,}</div><div class="int">{both(say(k))}</div></li>' for k, v in shown)
+    told = ((k, both(v) if isinstance(v, Text) else f"{v:,}") for k, v in shown)
+    cards = (f'<li><div class="big">{v}</div><div class="int">{both(say(k))}</div></li>' for k, v in told)
     return f'<ul class="cards">{"".join(cards)}</ul>'
 
 

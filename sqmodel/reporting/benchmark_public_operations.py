@@ -25,6 +25,7 @@ from sqmodel.reporting.benchmark_parts import (
     peers_name,
     profile_of,
     rule_name,
+    total_words,
 )
 from sqmodel.reporting.blocks import Block, Cell, both, paragraph
 from sqmodel.reporting.charts import FunnelPoint, Panel, Row, funnel_chart, interval_chart, waiting_chart
@@ -62,7 +63,7 @@ def _told(page: BenchmarkPage) -> bool:
 def _indicators(page: BenchmarkPage) -> dict[str, pd.DataFrame]:
     """Rows by indicator of the association's tree, in the tree's order, where all institutions have a mean."""
     table = page.benchmark.indicators
-    table = table[table["overall"].notna() & table["value"].notna()]
+    table = table[table["overall"].notna()]
     found = {str(code): own for code, own in table.groupby("indicator", sort=False)}
     place, operations = list(page.params.version.tree.indicators), profile_of(page).operations
     return {code: found[code] for code in sorted(operations, key=lambda c: place.index(operations[c])) if code in found}
@@ -185,7 +186,7 @@ def _peers_said(page: BenchmarkPage, shown: list[dict[Any, Any]], count: int) ->
 def _peer_chart(page: BenchmarkPage, shown: list[dict[Any, Any]], table: pd.DataFrame) -> str:
     rows = [Row(peers_name(page, str(r["peers"])), estimate(r, page, "mean")) for r in shown]
     every = table.loc[(table["peers"] == OVERALL) & table["mean"].notna(), "mean"]
-    caption = say("bench_peers_caption", level=percent(level(page)), n=f"{int(sum(r['n'] for r in shown)):,}")
+    caption = say("bench_peers_caption", level=percent(level(page)), n=total_words(page, sum(r["n"] for r in shown)))
     figure = interval_chart(
         "bench-peers", rows, alt=say("bench_peers_alt", list=listed(r.label for r in rows)), caption=caption,
         now=say("bench_key_mean"), reference=(float(every.iloc[0]), say("bench_key_all")) if len(every) else None,
@@ -199,7 +200,7 @@ def _peer_table(page: BenchmarkPage, table: pd.DataFrame) -> str:
         hidden = bool(r["withheld"])
         # Of a group that is withheld no figure is shown, whatever the table holds.
         shown = {k: np.nan if hidden else r[k] for k in ("n", "mean", "low", "high", "tau")}
-        cells = [right("–" if hidden else f"{r['institutions']:,.0f}"), right(number(shown["n"], 0))]
+        cells = [right("–" if hidden else f"{r['institutions']:,.0f}"), right(total_words(page, shown["n"]))]
         cells += [right(bounded(shown["mean"], shown["low"], shown["high"])), right(number(shown["tau"]))]
         why = rule_name(str(r["withheld"])) if hidden else Text(zh="–", en="–")
         rows.append([Cell(peers_name(page, str(r["peers"]))), *cells, Cell(why, tone="warn" if hidden else "")])

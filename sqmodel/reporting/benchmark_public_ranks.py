@@ -23,7 +23,10 @@ from sqmodel.reporting.benchmark_parts import (
     overall_of,
     peers_name,
     ranked,
+    respondents,
     shown_rows,
+    size_words,
+    sizes_of,
     usual_range,
 )
 from sqmodel.reporting.blocks import Block, Cell, both, paragraph
@@ -42,7 +45,7 @@ def standing(page: BenchmarkPage) -> Block:
     table = ranked(page)
     if table.empty:
         return Block(paragraph(say("bench_standing_nobody"), "say") + _unordered(page), "standing")
-    parts = [paragraph(_told(page, table), "say")]
+    parts = [paragraph(_told(page, table), "say"), _blind(page)]
     if len(table) > MOST:
         parts.append(paragraph(say("bench_hidden", shown=MOST, count=f"{len(table):,}"), "mute"))
     parts.append(_scores(page, table))
@@ -50,6 +53,11 @@ def standing(page: BenchmarkPage) -> Block:
         parts.append(f"<h3>{both(say('bench_ranks'))}</h3>{_ranks(page, table)}")
     parts += [_table(page, table), f"<h3>{both(say('bench_funnel'))}</h3>", _funnel(page, table)]
     return Block("".join(parts), "standing")
+
+
+def _blind(page: BenchmarkPage) -> str:
+    """Why numbers of respondents are classes and intervals alike, where they are."""
+    return "" if sizes_of(page) is None else paragraph(say("bench_blind_sizes"), "mute")
 
 
 def _told(page: BenchmarkPage, table: pd.DataFrame) -> Text:
@@ -73,7 +81,7 @@ def _scores(page: BenchmarkPage, table: pd.DataFrame) -> str:
     ]
     mean = overall_of(page).get("mean", np.nan)
     ends = {"high": number(table["adjusted"].iloc[0]), "low": number(table["adjusted"].iloc[-1])}
-    caption = say("bench_scores_caption", level=percent(level(page)), n=f"{int(table['n'].sum()):,}",
+    caption = say("bench_scores_caption", level=percent(level(page)), n=respondents(page),
                   count=f"{len(table):,}")  # fmt: skip
     figure = interval_chart(
         "bench-scores", rows, alt=say("bench_scores_alt", count=f"{len(table):,}", **ends), caption=caption,
@@ -101,7 +109,7 @@ def _ranks(page: BenchmarkPage, table: pd.DataFrame) -> str:
                 highlight=r["institution"] in first)
         for r in shown.to_dict("records")
     ]  # fmt: skip
-    caption = say("bench_ranks_caption", level=percent(level(page)), n=f"{int(table['n'].sum()):,}",
+    caption = say("bench_ranks_caption", level=percent(level(page)), n=respondents(page),
                   count=f"{len(table):,}")  # fmt: skip
     alt = say("bench_ranks_alt", first=len(leaders(page)), count=f"{len(table):,}")
     return rank_chart("bench-ranks", rows, len(table), alt=alt, caption=caption)._repr_html_()
@@ -117,7 +125,7 @@ def _table(page: BenchmarkPage, table: pd.DataFrame) -> str:
     for r in shown_rows(table).to_dict("records"):
         cells = [Cell(_short(page, r["institution"]))]
         cells += [Cell(peers_name(page, str(r["peers"])))] if grouped else []
-        cells += [right(f"{r['n']:,.0f}"), right(bounded(r["adjusted"], r["low"], r["high"]))]
+        cells += [right(size_words(page, r)), right(bounded(r["adjusted"], r["low"], r["high"]))]
         cells += [right(span_of(r["best_all"], r["worst_all"]))]
         cells += [right(span_of(r["best_peers"], r["worst_peers"]))] if grouped else []
         cells += [right(_change({str(k): v for k, v in r.items()}))] if changed else []
@@ -147,20 +155,22 @@ def _funnel(page: BenchmarkPage, table: pd.DataFrame) -> str:
     mean = overall_of(page).get("mean", np.nan)
     if not finite(mean) or len(table) < FEWEST:
         return paragraph(say("bench_funnel_none"), "note")
+    above, below = (int(table["funnel"].isin([k, f"far {k}"]).sum()) for k in ("above", "below"))
+    counts: dict[str, Text | str | int] = {"above": above, "below": below, "count": f"{len(table):,}"}
+    told = paragraph(say("bench_funnel_say" if above or below else "bench_funnel_within", **counts))
+    if sizes_of(page) is not None:
+        return told + paragraph(say("bench_funnel_blind"), "mute")
     points = [
         FunnelPoint(_short(page, r["institution"]), r["adjusted_se"], r["adjusted"], str(r["funnel"]) or "within")
         for r in table.to_dict("records")
     ]
     limits = funnel_curves("mean", table["adjusted"].tolist(), table["adjusted_se"].tolist(), mean)
-    above, below = (int(table["funnel"].isin([k, f"far {k}"]).sum()) for k in ("above", "below"))
-    counts: dict[str, Text | str | int] = {"above": above, "below": below, "count": f"{len(table):,}"}
-    caption = say("bench_funnel_caption", n=f"{int(table['n'].sum()):,}")
+    caption = say("bench_funnel_caption", n=respondents(page))
     figure = funnel_chart(
         "bench-funnel", points, limits, mean, alt=say("bench_funnel_alt", **counts), caption=caption,
         x_title=say("bench_funnel_x"), y_title=say("bench_funnel_y"), digits=2, least_first=False,
     )  # fmt: skip
-    key = "bench_funnel_say" if above or below else "bench_funnel_within"
-    return paragraph(say(key, **counts)) + figure._repr_html_()
+    return told + figure._repr_html_()
 
 
 def _unordered(page: BenchmarkPage) -> str:
@@ -170,11 +180,14 @@ def _unordered(page: BenchmarkPage) -> str:
     if table.empty:
         return ""
     rows = [
-        [Cell(_short(page, r["institution"])), right(f"{r['n']:,.0f}"), right(bounded(r["score"], r["low"], r["high"]))]
+        [Cell(_short(page, r["institution"])), right(size_words(page, r)),
+         right(bounded(r["score"], r["low"], r["high"]))]
         for r in table.to_dict("records")
-    ]
+    ]  # fmt: skip
     headers = [say(f"bench_col_{k}") for k in ("institution", "n", "score")]
-    return captioned(headers, rows, say("bench_unordered_caption", level=percent(level(page)), most=MOST))
+    return _blind(page) + captioned(
+        headers, rows, say("bench_unordered_caption", level=percent(level(page)), most=MOST)
+    )
 
 
 def dimensions(page: BenchmarkPage) -> Block:
@@ -209,7 +222,8 @@ def _dimension_chart(page: BenchmarkPage, rows: list[dict[Any, Any]]) -> str:
     low = min(rows, key=lambda r: r["mean"])
     alt = say("bench_dimensions_alt", lowest=label_of(page, str(low["scope"])), mean=number(low["mean"]))
     counts = max(int(r["institutions"]) for r in rows)
-    caption = say("bench_dimensions_caption", n=f"{counts:,}", level=percent(level(page)))
+    key = "bench_dimensions_caption" if any(r.band for r in shown) else "bench_dimensions_caption_plain"
+    caption = say(key, n=f"{counts:,}", level=percent(level(page)))
     figure = interval_chart("bench-dimensions", shown, alt=alt, caption=caption, now=say("bench_key_mean"),
                             before=say("bench_key_best"), expected=say("bench_key_range"))  # fmt: skip
     return figure._repr_html_()

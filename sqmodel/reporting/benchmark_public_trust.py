@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections import Counter
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sqmodel.benchmark.pooling_bias import apart, deviating
 from sqmodel.definitions import Text
+from sqmodel.reporting.benchmark_notes import note_words
 from sqmodel.reporting.benchmark_parts import (
     BADGES,
     KEYS,
     finite,
     institution_name,
+    least_of,
     level,
     named,
     overall_of,
     profile_of,
     rule_name,
+    sizes_of,
+    total_words,
 )
 from sqmodel.reporting.benchmark_record import receipt_counts
 from sqmodel.reporting.blocks import Block, Cell, badge, both, details, paragraph
@@ -38,23 +45,35 @@ def comparability(page: BenchmarkPage) -> Block:
     """The verdict in plain words, and its evidence."""
     gate = page.benchmark.gate
     key = KEYS.get(gate.verdict, gate.verdict)
-    counts = {"institutions": f"{gate.institutions:,}", "n": f"{gate.n:,}"}
-    words = say(f"bench_gate_{key}", **counts)
+    counts: dict[str, Text | str | int] = {"institutions": f"{gate.institutions:,}", "n": total_words(page, gate.n)}
+    words = gate_words(page)
     verdict = badge(say(f"bench_verdict_{key}"), BADGES[gate.verdict])
     parts = [f'<p class="say">{verdict} {both(words)}</p>']
     parts += [paragraph(say(f"bench_method_{gate.method}", **counts))] if gate.method != "none" else []
     parts += [paragraph(text) for text in (_numbers(page),) if text is not None]
-    beyond = gate.biased[gate.biased["withheld"].astype(bool)] if len(gate.biased) else gate.biased
-    if len(beyond):
-        parts += [f"<h3>{both(say('bench_biased'))}</h3>", _biased(page, beyond)]
+    parts += _biased(page)
     parts += _evidence(page)
     if len(gate.left_out):
-        codes = gate.left_out["institution"].drop_duplicates()
-        least = profile_of(page).gate.minimum_n
-        parts.append(
-            paragraph(say("bench_left_out", count=f"{len(codes):,}", list=named(page, codes, 12), least=least))
-        )
+        parts.append(paragraph(_left_out(page)))
     return Block("".join(parts), "comparability")
+
+
+def _left_out(page: BenchmarkPage) -> Text:
+    """Who could not be looked at; with blind codes how many, for they are the small ones."""
+    left, least = page.benchmark.gate.left_out, profile_of(page).gate.minimum_n
+    if sizes_of(page) is not None:
+        return say("bench_left_out_blind", count=f"{len(left):,}", least=least)
+    codes = left["institution"].drop_duplicates()
+    return say("bench_left_out", count=f"{len(codes):,}", list=named(page, codes, 12), least=least)
+
+
+def gate_words(page: BenchmarkPage) -> Text:
+    """What the verdict means; of too few institutions it is told and no more."""
+    gate = page.benchmark.gate
+    if 2 <= gate.institutions < least_of(page):
+        return say("bench_gate_few", least=least_of(page))
+    key = KEYS.get(gate.verdict, gate.verdict)
+    return say(f"bench_gate_{key}", institutions=f"{gate.institutions:,}", n=total_words(page, gate.n))
 
 
 def _numbers(page: BenchmarkPage) -> Text | None:
@@ -68,18 +87,44 @@ def _numbers(page: BenchmarkPage) -> Text | None:
                most=number(rules.most_bias, 0))  # fmt: skip
 
 
-def _biased(page: BenchmarkPage, beyond: pd.DataFrame) -> str:
-    order = beyond.reindex(beyond["bias"].abs().sort_values(ascending=False).index).head(PARAMETERS)
-    rows = [
-        [
-            Cell(institution_name(page, str(r["institution"]))),
-            *(right(signed(r[k])) for k in ("observed", "bias", "fair")),
+def _biased(page: BenchmarkPage) -> list[str]:
+    """Institutions whose scores the meaning of items surely moves, or may move too far, and what two methods say."""
+    biased = page.benchmark.gate.biased
+    parts = []
+    if len(biased) and (shown := deviating(biased))["institution"].size:
+        count = f"{len(shown):,}"
+        parts = [
+            f"<h3>{both(say('bench_biased'))}</h3>",
+            paragraph(say("bench_biased_say", count=count, list=named(page, shown["institution"], PARAMETERS))),
+            _bias_table(page, shown),
         ]
-        for r in order.to_dict("records")
-    ]
-    headers = [say(f"bench_col_{k}") for k in ("institution", "observed", "bias", "fair")]
-    most = number(profile_of(page).gate.most_bias, 0)
-    return captioned(headers, rows, say("bench_biased_caption", most=most, count=len(beyond)))
+    if len(biased) and (differing := int(apart(biased).sum())):
+        parts.append(paragraph(say("bench_gate_apart", count=f"{differing:,}")))
+    return parts
+
+
+def _bias_table(page: BenchmarkPage, shown: pd.DataFrame) -> str:
+    rows = [
+        [Cell(institution_name(page, str(r["institution"]))), right(signed(r["observed"])), right(with_range(r)),
+         right(signed(other_reading(r))), right(signed(r["fair"])), Cell(say(f"bench_finding_{r['finding']}"))]
+        for r in shown.head(PARAMETERS).to_dict("records")
+    ]  # fmt: skip
+    headers = [say(f"bench_col_{k}") for k in ("institution", "observed", "bias", "other", "fair", "finding")]
+    most, out = number(profile_of(page).gate.most_bias, 0), int(shown["withheld"].astype(bool).sum())
+    return captioned(headers, rows, say("bench_biased_caption", most=most, count=f"{out:,}"))
+
+
+def with_range(row: Mapping[Any, Any]) -> str:
+    """Bias with its interval, both with signs."""
+    bounds = f" [{signed(row['low'])}, {signed(row['high'])}]" if finite(row["low"]) else ""
+    return signed(row["bias"]) + bounds
+
+
+def other_reading(row: Mapping[Any, Any]) -> float:
+    """The bias by the reading furthest from the estimate; NaN where none stands that the interval does not hold."""
+    ends = [float(row[k]) for k in ("least", "most", "ladder") if finite(row[k]) and finite(row["low"])]
+    far = max(ends, key=lambda end: abs(end - row["bias"]), default=math.nan)
+    return far if row["finding"] == "undecided" or not row["low"] <= far <= row["high"] else math.nan
 
 
 def _evidence(page: BenchmarkPage) -> list[str]:
@@ -161,6 +206,7 @@ def _of_publication(page: BenchmarkPage) -> list[Text | None]:
     blind = own.publication.names != "names"
     return [
         say("bench_limit_blind") if blind else None,
+        say("bench_blind_sizes") if blind and sizes_of(page) else None,
         say("bench_limit_withheld", count=f"{len(withheld):,}") if len(withheld) else None,
         say("bench_limit_level", level=percent(level(page))),
     ]
@@ -224,9 +270,9 @@ def provenance_html(page: BenchmarkPage) -> str:
 
 
 def _notes(page: BenchmarkPage) -> str:
-    """What the program noted on the way, in its own words."""
+    """What the program noted on the way."""
     found = (*page.benchmark.notes, *page.benchmark.gate.notes)
-    return "<ul>" + "".join(f"<li>{both(plain(n))}</li>" for n in found) + "</ul>" if found else ""
+    return "<ul>" + "".join(f"<li>{both(note_words(page, n))}</li>" for n in found) + "</ul>" if found else ""
 
 
 def _profile(page: BenchmarkPage) -> Text:

@@ -12,6 +12,8 @@ import pandas as pd
 
 from sqmodel.benchmark.content import OVERALL
 from sqmodel.definitions import Text
+from sqmodel.reporting.benchmark_blinding import SIZES
+from sqmodel.reporting.benchmark_parts import sizes_of
 from sqmodel.reporting.payload import BENCHMARK_SCHEMA, Payload, check_results
 from sqmodel.reporting.sources import found_path
 from sqmodel.reporting.words import quarter, say
@@ -59,7 +61,8 @@ def record_of(page: BenchmarkPage, texts: Mapping[str, Text], results: Mapping[s
 
 
 def public_record(page: BenchmarkPage, title: Text) -> Payload:
-    """The public's record: of receipts the numbers only; with blind codes no indicator of a single institution."""
+    """The public's record: of receipts the numbers only; with blind codes no indicator of a single institution, and of
+    respondents the class only."""
     found, gate, own = page.benchmark, page.benchmark.gate, page.params.version.profile
     tables: dict[str, Any] = {name: table_of(getattr(found, name), key) for name, key in KEYED.items()}
     tables["receipts"] = receipt_counts(page)
@@ -68,7 +71,10 @@ def public_record(page: BenchmarkPage, title: Text) -> Payload:
     if own.publication.names != "names":
         # How many cases an institution has tells who it is.
         tables["indicators"] = tables["indicators"].iloc[:0]
-    kept = {k: v for k, v in found.settings.items() if k != "names"}
+        sizes = sizes_of(page) or {}
+        for name in ("standing", "scopes"):
+            tables[name] = tables[name].assign(n=[sizes.get(str(c), "") for c in tables[name].index])
+    kept = {k: v for k, v in found.settings.items() if k not in ("names", SIZES)}
     tables["profile"] = {"name": own.name, "version": own.version, "digest": own.digest}
     tables |= {"institutions": found.institutions, "settings": kept, "compared_with": found.compared_with,
                "notes": found.notes}  # fmt: skip

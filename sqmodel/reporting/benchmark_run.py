@@ -214,11 +214,11 @@ class _Press:
         """The index over what is public."""
         name = f"{self.plan.quarter}/{FOLDER}"
         outcome = outcomes.get(name)
-        if outcome is None:
+        if outcome is None or outcome.cause == INTERRUPTED:
             return
         if outcome.published:
             forget_failure(self.state, name)
-        elif outcome.cause != INTERRUPTED:
+        else:
             title = self.plan.profile.title
             failure = Failure(outcome.step, outcome.cause, title["zh"], title["en"], self.found.benchmark.simulated)
             keep_failure(self.state, name, failure)

@@ -6,7 +6,6 @@ rests on enough of them, and nothing that stands for one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,18 +15,18 @@ import numpy as np
 import pandas as pd
 
 from sqmodel.benchmark.comparison import Benchmark, Gate
-from sqmodel.benchmark.content import CODE, OVERALL, Submission
+from sqmodel.benchmark.content import OVERALL, Submission
 from sqmodel.benchmark.profile import Profile, Register
 from sqmodel.definitions import Text
 from sqmodel.index.tree import IndexTree
 from sqmodel.operations.process import load_process
+from sqmodel.reporting.benchmark_blinding import GROUPED, blinded, renamed, said, tokens
 from sqmodel.reporting.benchmark_params import DISTRIBUTION, WITHHELD, Labels, Version
 
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
-GROUPED = ("standing", "scopes", "indicators", "history")
-"""Tables with rows of one institution each."""
 PROCESS = "lending_process"
-_TOKEN = re.compile(CODE.strip("^$"))
+ANOTHER = "another"
+"""What any other institution is called in texts for one: not by a blind code, which would follow it over the years."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +110,10 @@ def public_version(whole: Whole) -> Version:
     """The benchmark as everyone may see it.
 
     Institutions appear by their names or by blind codes, as the profile has it; with blind codes the order of the rows
-    tells nothing either, and a peer group too small to hide in is left empty. Of what was refused only the number is
-    told, and survival tables only of all and of peer groups.
+    tells nothing either, a peer group too small to hide in is left empty, and nothing tells the size of an institution
+    (`sqmodel.reporting.benchmark_blinding.blinded`). Of what was refused only the number is told, and survival tables
+    only of all and of peer groups. Of a field of fewer institutions than the profile's `minimum_institutions` nothing
+    is told at all, nor of a quarter before that had fewer.
 
     Parameters
     ----------
@@ -126,11 +127,17 @@ def public_version(whole: Whole) -> Version:
     waiting = benchmark.waiting
     told = waiting[(waiting["scope"] == OVERALL) | waiting["scope"].str.startswith("peers:")]
     changes: dict[str, Any] = {"waiting": told.reset_index(drop=True), "receipts": _counted(benchmark.receipts)}
-    cut = replace(benchmark, **changes)
+    least = whole.profile.disclosure.minimum_institutions
+    if is_few(benchmark, least):
+        changes |= {name: getattr(benchmark, name).iloc[:0] for name in (*GROUPED, "waiting")}
+        gate = benchmark.gate
+        changes["gate"] = replace(gate, biased=gate.biased.iloc[:0], left_out=gate.left_out.iloc[:0])
+    cut = without_few(replace(benchmark, **changes), least)
+    cut = replace(cut, **_without_few_before(cut, least))
     if whole.profile.publication.names == "names":
         names = {c: m.title for c in whole.institutions if (m := whole.register.member(c)) is not None}
         return Version("", cut, whole.profile, whole.tree, whole.labels(names))
-    return Version("", _blinded(cut, whole), whole.profile, whole.tree, whole.labels({}))
+    return Version("", blinded(cut, whole.profile, whole.blind), whole.profile, whole.tree, whole.labels({}))
 
 
 def own_version(whole: Whole, institution: str) -> Version:
@@ -146,7 +153,7 @@ def own_version(whole: Whole, institution: str) -> Version:
     -------
     Version
     """
-    benchmark = whole.benchmark
+    benchmark = without_few(whole.benchmark, whole.profile.disclosure.minimum_institutions)
     own = {name: whole.rows[name].get(institution, getattr(benchmark, name).iloc[:0]) for name in GROUPED}
     peers = str(own["standing"]["peers"].iloc[0]) if len(own["standing"]) else ""
     own["scopes"] = _without_small_peers(own["scopes"], whole, peers)
@@ -155,13 +162,13 @@ def own_version(whole: Whole, institution: str) -> Version:
     own["waiting"] = pd.concat(curves) if curves else benchmark.waiting.iloc[:0]
     own["receipts"] = benchmark.receipts[benchmark.receipts["institution"] == institution]
     others = {m.code for m in whole.register.members} - {institution}
-    mentions = benchmark.withheld["cell"].map(lambda cell: bool(others & set(_tokens(str(cell)))))
+    mentions = benchmark.withheld["cell"].map(lambda cell: bool(others & set(tokens(str(cell)))))
     own["withheld"] = benchmark.withheld[~mentions.astype(bool)]
     tables: dict[str, Any] = {name: table.reset_index(drop=True) for name, table in own.items()}
-    names = {code: whole.blind.get(code, code) for code in others}
+    names = dict.fromkeys(others, ANOTHER)
     cut = replace(
         benchmark, **tables, gate=_own_gate(benchmark.gate, institution, names),
-        settings=_renamed(benchmark.settings, names), notes=tuple(_said(n, names) for n in benchmark.notes),
+        settings=renamed(benchmark.settings, names), notes=tuple(said(n, names) for n in benchmark.notes),
     )  # fmt: skip
     member = whole.register.member(institution)
     distribution = whole.quantiles[whole.quantiles["peers"].isin(["", peers])].reset_index(drop=True)
@@ -170,6 +177,40 @@ def own_version(whole: Whole, institution: str) -> Version:
         own_code=whole.blind.get(institution, ""), distribution=distribution,
         withheld=whole.withheld.get(institution, pd.DataFrame(columns=WITHHELD)),
     )  # fmt: skip
+
+
+def is_few(benchmark: Benchmark, least: int) -> bool:
+    """Whether there are fewer institutions with a score than figures may be told of."""
+    return int(benchmark.standing["score"].notna().sum()) < least
+
+
+def without_few(benchmark: Benchmark, least: int) -> Benchmark:
+    """Without what would tell an institution of the others because these are so few.
+
+    Of two that were tested for comparability each learns from the mean, from the bias or from the number of answers of
+    both what the other has; so do notes that count institutions in a field of two.
+    """
+    gate = benchmark.gate
+    if gate.institutions < least:
+        gate = replace(gate, n=0, reason="", notes=(), steps=gate.steps.iloc[:0], items=gate.items.iloc[:0],
+                       biased=gate.biased.iloc[:0], ordinal=None)  # fmt: skip
+    groups = benchmark.peers
+    hidden = groups["withheld"] != ""
+    groups = groups.assign(institutions=groups["institutions"].mask(hidden)) if hidden.any() else groups
+    if not is_few(benchmark, least):
+        return replace(benchmark, gate=gate, peers=groups)
+    return replace(benchmark, gate=gate, peers=groups, notes=(), case_mix=benchmark.case_mix.iloc[:0], n=0)
+
+
+def _without_few_before(benchmark: Benchmark, least: int) -> dict[str, Any]:
+    """History without quarters of few, and no change where few have one: who else took part then would be known."""
+    past, standing = benchmark.history, benchmark.standing
+    counts = past["quarter"].map(past["quarter"].value_counts())
+    found: dict[str, Any] = {"history": past[counts >= least].reset_index(drop=True)}
+    if standing["change"].notna().sum() < least:
+        gone = dict.fromkeys(("change", "change_low", "change_high"), np.nan)
+        found |= {"standing": standing.assign(**gone), "compared_with": ""}
+    return found
 
 
 def _split(table: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
@@ -181,8 +222,8 @@ def _own_gate(gate: Gate, institution: str, names: Mapping[str, str]) -> Gate:
     """The gate with what is said of one institution only."""
     biased = gate.biased[gate.biased["institution"] == institution].reset_index(drop=True)
     left_out = gate.left_out[gate.left_out["institution"] == institution].reset_index(drop=True)
-    notes = tuple(_said(n, names) for n in gate.notes)
-    return replace(gate, biased=biased, left_out=left_out, reason=_said(gate.reason, names), notes=notes)
+    notes = tuple(said(n, names) for n in gate.notes)
+    return replace(gate, biased=biased, left_out=left_out, reason=said(gate.reason, names), notes=notes)
 
 
 def _without_small_peers(scopes: pd.DataFrame, whole: Whole, peers: str) -> pd.DataFrame:
@@ -192,33 +233,6 @@ def _without_small_peers(scopes: pd.DataFrame, whole: Whole, peers: str) -> pd.D
     if int((standing["rank"].notna() & (standing["peers"] == peers)).sum()) >= enough:
         return scopes
     return scopes.assign(peers_median=np.nan)
-
-
-def _blinded(benchmark: Benchmark, whole: Whole) -> Benchmark:
-    """All codes replaced by blind ones, rows in the order of these."""
-    names, least = whole.blind, whole.profile.disclosure.minimum_institutions
-    tables: dict[str, Any] = {name: _recoded(getattr(benchmark, name), names) for name in GROUPED}
-    peers = tables["standing"]["peers"]
-    small = peers.map(peers.value_counts()) < least
-    tables["standing"] = tables["standing"].assign(peers=peers.where(~small, ""))
-    for name, column in (("standing", "reason"), ("withheld", "cell")):
-        table = tables.get(name, getattr(benchmark, name))
-        tables[name] = table.assign(**{column: [_said(str(t), names) for t in table[column]]})
-    gate = benchmark.gate
-    left_out = _recoded(gate.left_out, names)
-    left_out = left_out.assign(reason=[_said(str(t), names) for t in left_out["reason"]])
-    blinded = replace(gate, biased=_recoded(gate.biased, names), left_out=left_out, reason=_said(gate.reason, names),
-                      notes=tuple(_said(n, names) for n in gate.notes))  # fmt: skip
-    return replace(
-        benchmark, **tables, gate=blinded, settings=_renamed(benchmark.settings, names),
-        notes=tuple(_said(n, names) for n in benchmark.notes),
-    )  # fmt: skip
-
-
-def _recoded(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
-    """A table with blind codes, ordered by them; an institution's own rows keep their order."""
-    codes = table["institution"].map(lambda code: names[code])
-    return table.assign(institution=codes).sort_values("institution", kind="stable").reset_index(drop=True)
 
 
 def _counted(receipts: pd.DataFrame) -> pd.DataFrame:
@@ -233,29 +247,3 @@ def _quantiles(scores: pd.Series, least: int) -> list[tuple[float, float]]:
     count = len(scores)
     levels = [v for v in LEVELS if min(np.floor(v * count), np.floor((1 - v) * count + 1e-9)) >= least]
     return list(zip(levels, np.quantile(scores, levels), strict=True)) if levels else []
-
-
-def _tokens(text: str) -> list[str]:
-    """What in a text can be a code; a full stop at the end belongs to the sentence."""
-    return [token.rstrip(".-") for token in _TOKEN.findall(text)]
-
-
-def _said(text: str, names: Mapping[str, str]) -> str:
-    """A text in which institutions are named by other codes."""
-
-    def other(match: re.Match[str]) -> str:
-        code = match.group().rstrip(".-")
-        return names.get(code, code) + match.group()[len(code) :]
-
-    return _TOKEN.sub(other, text)
-
-
-def _renamed(value: Any, names: Mapping[str, str]) -> Any:
-    """Settings in which institutions are named by other codes."""
-    if isinstance(value, str):
-        return _said(value, names)
-    if isinstance(value, Mapping):
-        return {_said(str(k), names): _renamed(v, names) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_renamed(v, names) for v in value)
-    return value

@@ -27,7 +27,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Cell:
-    """A table cell: text, alignment and tone (``ok``, ``warn`` or ``bad``)."""
+    """A table cell: text, alignment and tone (``ok``, ``warn``, ``bad``, or ``same`` for none)."""
 
     text: Text
     right: bool = False

@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from sqmodel.definitions import Text
-from sqmodel.reporting.fonts import font_face, missing_glyphs
+from sqmodel.reporting.fonts import font_faces, missing_glyphs
 from sqmodel.reporting.prose import spans
 
 POLICY = (
@@ -98,7 +98,7 @@ def render_page(
     # A character that the font does not have is spelled out, so that no reader sees an empty box in its place.
     spelled = {ord(c): f"[U+{ord(c):04X}]" for c in missing_glyphs(visible_text(shown))}
     shown = shown.translate(spelled)
-    style = font_face(visible_text(shown) + "".join(_CONTENT.findall(_css()))) + _css()
+    style = font_faces(visible_text(shown) + "".join(_CONTENT.findall(_css()))) + _css()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     # The policy is ours and safe: escaping its quotes would only hurt those who read the source.
     page = _template().render(values, style=Markup(style), policy=Markup(POLICY.format(digest=digest)))

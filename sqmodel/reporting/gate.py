@@ -184,14 +184,16 @@ def _policy(reader: _Reader) -> list[str]:
 
 
 def _glyphs(reader: _Reader) -> list[str]:
-    """Characters without a glyph in the font that the page carries."""
+    """Characters without a glyph in the fonts that the page carries."""
     from fontTools.ttLib import TTFont
 
-    match = _FONT.search("".join(reader.styles))
-    if match is None:
+    fonts = _FONT.findall("".join(reader.styles))
+    if not fonts:
         return ["expected a font in the page, found none: Chinese would be empty boxes on some machines"]
-    with TTFont(io.BytesIO(base64.b64decode(match[1])), lazy=True) as font:
-        there = set(map(chr, font.getBestCmap()))
+    there: set[str] = set()
+    for content in fonts:
+        with TTFont(io.BytesIO(base64.b64decode(content)), lazy=True) as font:
+            there |= set(map(chr, font.getBestCmap()))
     missing = sorted(characters("".join(reader.text)) - there)
     if not missing:
         return []

@@ -21,6 +21,8 @@ NOTEBOOK = "business_line.ipynb"
 VALIDATION_NOTEBOOK = "validation.ipynb"
 DESIGN_NOTEBOOK = "index_design.ipynb"
 BENCHMARK_NOTEBOOK = "benchmark.ipynb"
+CONFIDENTIAL = "confidential"
+"""Folder among the reports of what is not for everyone; no quarter is called so, and no index looks into it."""
 DOSSIER = "-validation"
 """Follows the line in the name of a dossier's folder; no line's name holds a hyphen, and the index lists no dossier."""
 

@@ -188,6 +188,8 @@ def _raise(errors: Iterable[SqmodelError]) -> None:
 
 def _made(order: Order, profile: Profile, *, revision: int, earlier: Sequence[Submission]) -> Submission:
     """What of an institution's results may be sent."""
+    from sqmodel.benchmark.signing import drawing_secret
+
     study = order.study
     try:
         whole = build_submission(study, profile, revision=revision)
@@ -198,7 +200,8 @@ def _made(order: Order, profile: Profile, *, revision: int, earlier: Sequence[Su
         raise SqmodelError(f"{order.institution}: {error}") from None
     kept = set(study.kept_items)
     structure = {d: [i for i in own if i in kept] for d, own in study.load_instrument().structure().items()}
-    return protect(whole, profile.disclosure, earlier=earlier, structure=structure)
+    secret = drawing_secret(order.private)
+    return protect(whole, profile.disclosure, secret=secret, earlier=earlier, structure=structure)
 
 
 def build_submission(study: Study, profile: Profile, *, revision: int = 0) -> Submission:

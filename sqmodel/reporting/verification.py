@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqmodel.errors import RunError, SqmodelError
-from sqmodel.reporting.keys import VALIDATION_NOTEBOOK, find_notebook
+from sqmodel.reporting.keys import CONFIDENTIAL, VALIDATION_NOTEBOOK, find_notebook
 from sqmodel.reporting.manifest import MANIFEST, Manifest, code_digest, damaged, digest_of, read_manifest, versions
 from sqmodel.reporting.payload import ANSWERS
 from sqmodel.reporting.sources import is_path, is_url, project_root
@@ -45,20 +46,54 @@ class Verification:
 
 
 def pages_of(place: Path) -> list[Path]:
-    """Folders of the pages in a reports folder, a quarter's folder, or a page's own.
+    """Folders of the pages in a reports folder (the confidential ones too), a quarter's folder, or a page's own.
 
     Raises
     ------
     RunError
-        There are none.
+        There are none, or the folder cannot be opened.
     """
-    candidates = [place, *sorted(place.glob("*")), *sorted(place.glob("[0-9][0-9][0-9][0-9]Q[1-4]/*")),
-                  *sorted(place.glob("design/*"))]  # fmt: skip
+    if closed := _closed(place):
+        raise RunError(closed)
+    quarter = "[0-9][0-9][0-9][0-9]Q[1-4]"
+    candidates = [place, *sorted(place.glob("*")), *sorted(place.glob(f"{quarter}/*")), *sorted(place.glob("design/*")),
+                  *sorted(place.glob(f"{CONFIDENTIAL}/{quarter}/*"))]  # fmt: skip
     # A folder that lost its page is found by what is left of it.
     pages = [p for p in candidates if (p / MANIFEST).exists() or (p / RESULTS).exists()]
-    if not pages:
+    if not pages and not not_checked(place):
         raise RunError(f"{place}: expected published reports, found none")
     return pages
+
+
+def not_checked(place: Path) -> str:
+    """What of a reports folder this user cannot open, in words; empty if nothing."""
+    own = place / CONFIDENTIAL
+    return _closed(own) if os.path.lexists(own) else ""
+
+
+def _closed(folder: Path) -> str:
+    """Why a folder cannot be looked into; empty if it can."""
+    try:
+        with os.scandir(folder):
+            return ""
+    except PermissionError as error:
+        return (f"{folder}: expected a folder that you can open, found: {error.strerror}; confidential reports are for "
+                f"their owner{_owner(folder)} only: verify them as that user")  # fmt: skip
+    except OSError as error:
+        return f"{folder}: expected a folder of published reports, found: {error.strerror}"
+
+
+def _owner(folder: Path) -> str:
+    try:
+        return f" ({folder.owner()})"
+    except (OSError, KeyError, NotImplementedError):
+        return ""
+
+
+def _name(folder: Path) -> str:
+    """Quarter and folder, as the command that made it calls them."""
+    parts = folder.resolve().parts
+    return "/".join(parts[-3:] if CONFIDENTIAL in parts[-3:-2] else parts[-2:])
 
 
 def verify(folder: Path, root: Path) -> Verification:
@@ -71,7 +106,7 @@ def verify(folder: Path, root: Path) -> Verification:
     root : Path
         The project's folder, from which inputs are meant.
     """
-    name = f"{folder.resolve().parent.name}/{folder.resolve().name}"
+    name = _name(folder)
     try:
         manifest = read_manifest(folder)
     except RunError as error:

@@ -28,6 +28,7 @@ from sqmodel.benchmark.content import (
     Withheld,
 )
 from sqmodel.benchmark.descriptor import descriptor_of, facts_of, sha256, signature_text
+from sqmodel.benchmark.member_keys import MemberKey
 from sqmodel.benchmark.packing import texts_of
 from sqmodel.benchmark.profile import Member, Profile, Register, load_profile
 from sqmodel.benchmark.signing import public_hex, sign
@@ -49,12 +50,20 @@ def key_of(code: str) -> Ed25519PrivateKey:
 
 
 def register() -> Register:
-    members = tuple(Member(code=c, title=Text(en=c), key=public_hex(key_of(c))) for c in ("bank_a", "bank_b", "bank_c"))
-    return Register(name="association", title=Text(en="Association"), members=members)
+    """Two members with one key each, and one with a key of today, one of before and one that was stolen."""
+    keys = (
+        MemberKey(key=public_hex(key_of("bank_c"))),
+        MemberKey(key=public_hex(key_of("bank_c_before")), begin="2025Q1", until="2026Q1"),
+        MemberKey(key=public_hex(key_of("bank_c_stolen")), until="2026Q2", revoked=True),
+    )
+    members = [Member(code=c, title=Text(en=c), key=public_hex(key_of(c))) for c in ("bank_a", "bank_b")]
+    members.append(Member(code="bank_c", title=Text(en="bank_c"), keys=keys))
+    return Register(name="association", title=Text(en="Association"), members=tuple(members))
 
 
-def profile() -> Profile:
-    return load_profile("lending_association")
+def profile(*, ordinal: bool = True) -> Profile:
+    """The shipped one; it asks for ordinal statistics, so that those of attacks are looked at."""
+    return load_profile("lending_association").model_copy(update={"ordinal": ordinal})
 
 
 def answers() -> np.ndarray[Any, np.dtype[np.float64]]:

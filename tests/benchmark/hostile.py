@@ -207,6 +207,10 @@ def _few() -> Submission:
     return valid(n=9, counts=(), moments=None, scores=tuple(s._replace(n=9) for s in valid().scores))
 
 
+def _past(quarter: str = "2025Q4", revision: int = 0) -> Submission:
+    return valid("bank_c", quarter=quarter, revision=revision)
+
+
 _OVERALL = valid().scores[0]
 _M = valid().moments
 assert _M is not None
@@ -290,6 +294,15 @@ ATTACKS = (
     Attack("wrong_instrument.zip", package(submission=valid(instrument=Identity("other", "1", "0" * 64)))),
     Attack("wrong_digest.zip", package(submission=valid(instrument=Identity("lending_service", "9.9", "0" * 64)))),
     Attack("wrong_standard.zip", package(submission=valid(standard=Identity("lending_standard", "1", "f" * 64)))),
+    Attack("no_standard.zip", package(submission=valid(standard=None))),
+    Attack("no_standard_few.zip", package(submission=valid(standard=None, waiting=()))),
+    Attack("old_key.zip", package(submission=valid("bank_c"), key=key_of("bank_c_before"))),
+    Attack("early_key.zip", package(submission=valid("bank_c", quarter="2024Q4"), key=key_of("bank_c_before"))),
+    # Who holds a stolen key chooses a quarter for which it was valid, and a revision above all others.
+    Attack("stolen_key.zip", package(submission=valid("bank_c"), key=key_of("bank_c_stolen"))),
+    Attack("stolen_key_past.zip", package(submission=_past(), key=key_of("bank_c_stolen"))),
+    Attack("stolen_key_correction.zip", package(submission=_past("2026Q2", 999), key=key_of("bank_c_stolen"))),
+    Attack("stolen_key_rewrites.zip", package(submission=_past("2026Q2", 2), key=key_of("bank_c_stolen"))),
     Attack("no_quarter.zip", package(facts={"quarter": "2026Q5"})),
     Attack("future.zip", package(submission=valid(quarter="2026Q4"))),
     Attack("ancient.zip", package(submission=valid(quarter="2023Q2"))),

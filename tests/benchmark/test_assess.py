@@ -30,6 +30,7 @@ from sqmodel.benchmark.comparison import (
 )
 from sqmodel.benchmark.content import Context, Indicator, Submission
 from sqmodel.benchmark.profile import Deduction, Floor, Profile, ProfileError, load_profile
+from sqmodel.benchmark.ranking import RANKS
 from sqmodel.benchmark.simulate import Simulation, simulate_association
 from sqmodel.definitions import Text
 from sqmodel.errors import InputError
@@ -340,9 +341,17 @@ def test_too_few_institutions_have_no_figures_together(simulated: Simulation, pr
     assert set(found.peers["withheld"]) == {"minimum institutions"}
     assert found.indicators[["overall", "peers", "best_practice", "lower_limit"]].isna().all(axis=None)
     assert set(found.waiting["scope"]) == {"I01", "I02"}
-    assert set(found.withheld["table"]) == {"overall", "indicators", "peers", "waiting"}
-    assert found.scopes[["median", "peers_median", "best_practice", "distance"]].isna().all(axis=None)
-    assert found.standing["rank"].tolist() != [np.nan, np.nan]
+    assert set(found.withheld["table"]) == {"standing", "overall", "indicators", "peers", "waiting"}
+    together = ["median", "peers_median", "best_practice", "distance", "best_all", "worst_all"]
+    assert found.scopes[together].isna().all(axis=None)
+    # Of two each would learn the other's place from its own.
+    assert (found.institutions, found.n) == (0, 0)
+    assert found.standing["reason"].tolist() == ["few institutions"] * 2
+    of_all = ["adjusted", "shrunken", *RANKS]
+    assert found.standing[of_all].isna().all(axis=None)
+    assert found.standing["funnel"].tolist() == ["", ""]
+    assert found.standing[["score", "low", "high"]].notna().all(axis=None), "their own figures they have"
+    assert ("standing", "overall", "minimum institutions") in set(found.withheld.itertuples(index=False, name=None))
 
 
 def test_waiting_is_weighted_by_cases(found: Benchmark, simulated: Simulation) -> None:
@@ -447,6 +456,13 @@ def test_what_is_refused(simulated: Simulation, profile: Profile) -> None:
         "submissions: 2 problems\n"
         "  - expected one submission an institution and quarter, found 2 of I01 2026Q3\n"
         "  - expected one submission an institution and quarter, found 2 of I02 2026Q3"
+    )
+    mixed = [replace(s, simulated=k > 0) for k, s in enumerate(now(simulated))]
+    with pytest.raises(InputError) as caught:
+        assess(mixed, profile, simulated)
+    assert str(caught.value) == (
+        "submissions: 1 problem\n"
+        "  - expected submissions that are all of real answers or all simulated, found 11 simulated among 12"
     )
     wrong = rules(profile, operations={k: v for k, v in profile.operations.items() if k != "trained"} | {"x": "y"})
     with pytest.raises(ProfileError) as caught:

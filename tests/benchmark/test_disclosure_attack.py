@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,15 @@ from scipy.optimize import linprog
 
 from sqmodel.benchmark.content import Submission
 from sqmodel.benchmark.disclosure import PublishedTotals, Total, protect, unsafe_totals
+from sqmodel.benchmark.disclosure_search import small
+from sqmodel.benchmark.disclosure_tables import tables_of
 from sqmodel.benchmark.profile import DisclosureRules
 from tests.benchmark.attack import Equations, Patterns, determined, every_table, extent, read
 from tests.benchmark.small_submissions import Answers, Structure, draw, hide, structure_of, submission_of
+from tests.benchmarks.benchmark_disclosure import attack
 
 RULES = DisclosureRules()
+SECRET = b"known to the institution"
 SHAPES = [(3, 1, 3), (4, 2, 3), (2, 1, 5), (2, 1, 7)]
 """Items, dimensions, points of the scale: small enough for the table of all answer patterns."""
 
@@ -54,7 +59,7 @@ def test_no_small_count_follows_from_all_patterns_of_answers(shape: tuple[int, i
     attacked = 0
     for seed in range(14 if shape[2] < 7 else 6):
         full, structure = drawn(seed, *shape)
-        sent = protect(full, RULES, structure=structure)
+        sent = protect(full, RULES, secret=SECRET, structure=structure)
         if not sent.counts:
             continue
         patterns = Patterns(sent, structure, full.n)
@@ -88,9 +93,9 @@ def item_ranges(sent: Submission, structure: Structure, n: int, item: str) -> li
 def test_no_small_count_follows_from_an_items_equations() -> None:
     """More items, by enumeration of each item's own tables; what enumeration finds, HiGHS finds too."""
     compared = searched = 0
-    for seed, categories in itertools.product(range(12), (5, 7)):
+    for seed, categories in itertools.product(range(14), (5, 7)):
         full, structure = drawn(100 + seed, 6, 2, categories)
-        sent = protect(full, RULES, structure=structure)
+        sent = protect(full, RULES, secret=SECRET, structure=structure)
         if not sent.counts:
             continue
         equations = read(sent, "0", structure, full.n)
@@ -114,6 +119,43 @@ def test_no_small_count_follows_from_an_items_equations() -> None:
     assert searched > 100
 
 
+def test_no_small_count_follows_from_running_the_search_backwards() -> None:
+    """Of which tables could the same have been withheld? Where the least sum is, some counts are told by that alone."""
+    found = attack(250, 3, categories=(5,), most=60)
+    drawn_, least = found["drawn"], found["least sum"]
+    assert drawn_["small counts"] > 150
+    assert drawn_["singled out"] == drawn_["narrowed"] == 0
+    assert least["singled out"] + least["narrowed"] > 10
+
+
+def test_what_is_withheld_of_other_items_tells_no_small_count() -> None:
+    """An item's counts can rule out another's only through their covariance: all are decided again for every table."""
+    attacked = 0
+    for seed in range(24):
+        full, structure = drawn(seed, 4, 2, 5)
+        sent = protect(full, RULES, secret=SECRET, structure=structure)
+        hidden = {c.item: tuple(k for k, v in enumerate(c.counts) if v is None) for c in sent.counts}
+        if not hidden or sent.moments is None or len(sent.moments.items) < len(hidden):
+            continue
+        for item, table in tables_of(full, RULES, []).items():
+            search = table.search(RULES)
+            places = [place for place, (_, size) in enumerate(search.levels) if size == len(hidden[item])]
+            alike = search.alike(places[0], table.counts, hidden[item]) if places else ()
+            left = [t for t in alike if _decided_alike(full, item, t, hidden)]
+            for cell in small(table.counts, RULES.minimum_cell):
+                assert max(t[cell] for t in left) - min(t[cell] for t in left) >= RULES.spread
+                attacked += 1
+    assert attacked > 25
+
+
+def _decided_alike(full: Submission, item: str, counts: Any, hidden: dict[str, tuple[int, ...]]) -> bool:
+    """Whether of the other items the same could have been withheld if an item had other counts."""
+    own = [c._replace(counts=tuple(counts.tolist())) if c.item == item else c for c in full.counts]
+    tables = tables_of(dataclasses.replace(full, counts=tuple(own)), RULES, [])
+    others = [(t, hidden[i]) for i, t in tables.items() if i != item and hidden[i]]
+    return all(cells in t.search(RULES).least(t.counts)[1] for t, cells in others)
+
+
 def test_linear_algebra_recovers_three_counts_but_not_four() -> None:
     full, structure = drawn(1, 2, 1, 7)
     for hidden, told in (((0, 1, 2), True), ((0, 1, 2, 3), False)):
@@ -128,7 +170,7 @@ def test_few_incomplete_answers_cannot_be_scored_by_subtraction() -> None:
         structure = structure_of(4, 2)
         more = rng.uniform(0, 100, (extra, 2)) if extra else None
         full = submission_of(draw(rng, 40, 4, 5), structure, 5, extra=more)
-        sent = protect(full, RULES, structure=structure)
+        sent = protect(full, RULES, secret=SECRET, structure=structure)
         few = 0 < extra < RULES.minimum_n
         assert ("difference" in {w.rule for w in sent.withheld}) == few
         if few:
@@ -158,8 +200,8 @@ def test_two_revisions_do_not_tell_who_came_late() -> None:
     for seed in range(6):
         old, new, structure = revisions(seed)
         first, second = submission_of(old, structure, 5), submission_of(new, structure, 5, revision=1)
-        sent = protect(first, RULES, structure=structure)
-        again = protect(second, RULES, structure=structure, earlier=[sent])
+        sent = protect(first, RULES, secret=SECRET, structure=structure)
+        again = protect(second, RULES, secret=SECRET, structure=structure, earlier=[sent])
         if not again.counts:
             continue
         equations = tied([("old", sent, len(old)), ("new", again, len(new))], structure)
@@ -180,7 +222,7 @@ def test_two_revisions_published_each_by_itself_do_tell() -> None:
     told = 0
     for seed in range(5):
         old, new, structure = revisions(seed)
-        sent = [protect(submission_of(a, structure, 5), RULES, structure=structure) for a in (old, new)]
+        sent = [protect(submission_of(a, structure, 5), RULES, secret=SECRET, structure=structure) for a in (old, new)]
         late = submission_of(new[70:], structure, 5)
         for item, k in small_cells(late):
             counts = [next(c for c in s.counts if c.item == item).counts[k - 1] for s in sent if s.counts]
@@ -202,7 +244,7 @@ def test_three_quarters_and_their_moving_totals_do_not_tell(seed: int) -> None:
     sent: list[Submission] = []
     for s in full:
         tie = totals if s is full[-1] else []
-        sent.append(protect(s, RULES, structure=structure, earlier=sent, totals=tie))
+        sent.append(protect(s, RULES, secret=SECRET, structure=structure, earlier=sent, totals=tie))
     equations = tied([(s.quarter, s, s.n) for s in sent], structure)
     for total in totals:
         equations.equal({(q, total.item, total.category): 1 for q in quarters}, total.value)
@@ -221,7 +263,9 @@ def test_a_withheld_count_does_not_come_back_in_a_later_revision() -> None:
             continue
         earlier: list[Submission] = []
         for revision, rules in enumerate((DisclosureRules(minimum_cell=4), RULES, RULES)):
-            sent = protect(dataclasses.replace(full, revision=revision), rules, structure=structure, earlier=earlier)
+            sent = protect(
+                dataclasses.replace(full, revision=revision), rules, secret=SECRET, structure=structure, earlier=earlier
+            )
             earlier.append(sent)
         together = earlier[0]
         for sent in (s for s in earlier[1:] if s.counts and together.counts):

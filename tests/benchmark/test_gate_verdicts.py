@@ -81,8 +81,8 @@ def test_bias_is_that_of_the_shifted_intercepts(count: int) -> None:
     last = f"I{count:02d}"
     assert found.verdict == "doubtful"
     assert found.reason.endswith(f"; bias beyond 5 points lies on {last}")
-    assert biased[last] == pytest.approx(7.5 * (1 - 1 / count), abs=0.6)
-    np.testing.assert_allclose(biased.drop(last), -7.5 / count, atol=0.4)
+    assert biased[last] == pytest.approx(7.5 * (1 - 1 / count), abs=0.01)
+    np.testing.assert_allclose(biased.drop(last), -7.5 / count, atol=0.01)
     assert found.biased.loc[found.biased["withheld"], "institution"].tolist() == [last]
     np.testing.assert_allclose(found.biased["observed"], found.biased["bias"] + found.biased["fair"], atol=1e-10)
     assert abs(found.biased[["observed", "bias", "fair"]].mean()).max() < 1e-10

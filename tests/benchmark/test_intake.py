@@ -16,7 +16,7 @@ from sqmodel.benchmark import intake as module
 from sqmodel.benchmark.disclosure import protect
 from sqmodel.benchmark.intake import Intake, IntakeError, read_submissions, remember
 from sqmodel.benchmark.ledger import Known, LedgerError, read_ledger, write_ledger
-from sqmodel.benchmark.package import write_package
+from sqmodel.benchmark.package import SubmissionError, read_package, write_package
 from sqmodel.benchmark.signing import public_hex
 from sqmodel.benchmark.simulate import simulate_association
 from tests.benchmark.forging import QUARTER, key_of, ordinal, profile, register, valid
@@ -168,29 +168,144 @@ def test_duplicates_count_once_and_contradictions_not_at_all(tmp_path: Path) -> 
 def test_what_was_accepted_is_remembered(tmp_path: Path) -> None:
     folder, ledger = tmp_path / "in", tmp_path / "ledger.json"
     folder.mkdir()
-    put(folder, "x", revision=1)
+    put(folder, "x", simulated=False, revision=1)
     first = taken(folder, known=ledger)
     remember(first, ledger)
     assert read_ledger(ledger) == {("bank_a", QUARTER): Known(1, first.received[0].digest)}
     # Again the same, then an older one, then a rewritten one, then a correction.
     assert reasons(taken(folder, known=ledger)) == {"x.zip": ""}
-    put(folder, "x", revision=0)
+    put(folder, "x", simulated=False, revision=0)
     assert reasons(taken(folder, known=ledger)) == {
         "x.zip": "Expected revision 1 or later of 2026Q3, which was accepted before, found revision 0: an old "
         "submission was sent again."
     }  # fmt: skip
-    put(folder, "x", revision=1, context=())
+    put(folder, "x", simulated=False, revision=1, context=())
     assert reasons(taken(folder, known=ledger)) == {
         "x.zip": "Expected revision 1 of 2026Q3 as it was accepted before, found another content; a correction needs a "
         "higher revision."
     }  # fmt: skip
-    put(folder, "x", revision=2, context=())
+    put(folder, "x", simulated=False, revision=2, context=())
     second = taken(folder, known=ledger)
     assert reasons(second) == {"x.zip": ""}
     remember(second, ledger)
     remember(first, ledger)
     assert read_ledger(ledger)["bank_a", QUARTER].revision == 2
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "ledger.json"]
+
+
+def test_a_trial_leaves_nothing_in_the_ledger(tmp_path: Path) -> None:
+    folder, ledger = tmp_path / "in", tmp_path / "ledger.json"
+    folder.mkdir()
+    put(folder, "x")
+    remember(taken(folder, known=ledger), ledger)
+    assert read_ledger(ledger) == {}
+    put(folder, "x", simulated=False, context=())
+    assert reasons(taken(folder, known=ledger)) == {"x.zip": ""}
+
+
+def test_simulated_submissions_never_count_beside_real_ones(tmp_path: Path) -> None:
+    """Also one that would replace the real one of its own institution, and those of other quarters."""
+    put(tmp_path, "a_trial", revision=7)
+    put(tmp_path, "b_trial", "bank_b")
+    put(tmp_path, "c_before", "bank_c", quarter="2026Q2")
+    found = taken(tmp_path)
+    assert set(reasons(found).values()) == {""}
+    assert all(s.simulated for s in found.submissions)
+    put(tmp_path, "a_real", simulated=False)
+    refused = ("Expected answers of real clients, as in other submissions that count, found simulated ones. Send what "
+               "was really collected; trials belong in a folder of their own.")  # fmt: skip
+    found = taken(tmp_path)
+    assert reasons(found) == {
+        "a_real.zip": "",
+        **dict.fromkeys(("a_trial.zip", "b_trial.zip", "c_before.zip"), refused),
+    }
+    assert [(s.institution, s.simulated) for s in found.submissions] == [("bank_a", False)]
+    # A real one that is refused itself makes nobody else's trial wrong.
+    put(tmp_path, "a_real", simulated=False, quarter="2026Q4")
+    future = {"a_real.zip": "Expected a quarter up to 2026Q3, found 2026Q4."}
+    assert {n: r for n, r in reasons(taken(tmp_path)).items() if r} == future
+
+
+def signed(folder: Path, name: str, key: str, **changes: Any) -> None:
+    """A submission of bank_c's, signed with one of its keys."""
+    write_package(valid("bank_c", simulated=False, **changes), key_of(key), folder / f"{name}.zip")
+
+
+def test_after_a_rotation_earlier_quarters_are_read_with_the_key_of_before(tmp_path: Path) -> None:
+    signed(tmp_path, "first", "bank_c_before", quarter="2025Q1")
+    signed(tmp_path, "last", "bank_c_before", quarter="2026Q1")
+    signed(tmp_path, "now", "bank_c")
+    found = taken(tmp_path)
+    assert set(found.receipts["reason"]) == {""}
+    assert [s.quarter for s in found.submissions] == ["2025Q1", "2026Q1", QUARTER]
+    signed(tmp_path, "late", "bank_c_before", quarter="2026Q2")
+    with pytest.raises(SubmissionError) as caught:
+        read_package(tmp_path / "late.zip", register())
+    assert str(caught.value) == (
+        "late.zip: 1 problem\n"
+        "  - signature.json: expected a key of bank_c that is valid for 2026Q2, found the one that begins with "
+        f"{public_hex(key_of('bank_c_before'))[:16]}, which is valid from 2025Q1 until 2026Q1; sign with the key of "
+        "that quarter, or have the association enter the quarter in its register"
+    )
+
+
+def test_of_a_revoked_key_only_what_the_ledger_has_is_read(tmp_path: Path) -> None:
+    folder, ledger = tmp_path / "in", tmp_path / "ledger.json"
+    folder.mkdir()
+    signed(folder, "theirs", "bank_c_stolen", quarter="2026Q2", revision=1)
+    refused = (
+        "signature.json: expected a key of bank_c that is in use, found the one that begins with "
+        f"{public_hex(key_of('bank_c_stolen'))[:16]}, which is revoked: nothing that it signs is taken any more, of "
+        "whatever quarter; sign with another key that is valid for 2026Q2"
+    )
+    assert reasons(taken(folder)) == reasons(taken(folder, known=ledger)) == {"theirs.zip": f"{refused}."}
+    with pytest.raises(SubmissionError) as caught:
+        read_package(folder / "theirs.zip", register())
+    assert str(caught.value) == f"theirs.zip: 1 problem\n  - {refused}"
+    # It was accepted before the key was revoked.
+    digest = read_package(folder / "theirs.zip", None).digest
+    write_ledger({("bank_c", "2026Q2"): Known(1, digest)}, ledger)
+    found = taken(folder, known=ledger)
+    assert reasons(found) == {"theirs.zip": ""}
+    # Another content, another revision and another quarter are not what was accepted.
+    others: tuple[dict[str, Any], ...] = ({"context": ()}, {"revision": 2}, {"revision": 0}, {"quarter": "2026Q1"})
+    for k, changes in enumerate(others):
+        signed(folder, f"new{k}", "bank_c_stolen", **{"quarter": "2026Q2", "revision": 1, **changes})
+    told = reasons(taken(folder, known=ledger))
+    assert told == {"theirs.zip": "", **{f"new{k}.zip": f"{refused}." for k in range(3)},
+                    "new3.zip": f"{refused.replace('2026Q2', '2026Q1')}."}  # fmt: skip
+    # What a thief got accepted the institution replaces with its own key.
+    signed(folder, "ours", "bank_c", quarter="2026Q2", revision=2)
+    second = taken(folder, known=ledger)
+    assert [(s.quarter, s.revision) for s in second.submissions] == [("2026Q2", 2)]
+    remember(second, ledger)
+    assert reasons(taken(folder, known=ledger))["theirs.zip"] == f"{refused}."
+
+
+def test_ordinal_statistics_that_nobody_asked_for_are_refused_unopened(tmp_path: Path) -> None:
+    put(tmp_path, "a", "bank_a", ordinal=ordinal())
+    put(tmp_path, "b", "bank_b")
+    names = [a for a in ATTACKS if a.name in ("acov_not_definite.zip", "thresholds_fall.zip")]
+    for attack in names:
+        attack.make(tmp_path / attack.name)
+    refused = ("datapackage.json: expected no thresholds and polychoric correlations, for which the association's "
+               "profile does not ask, found those of 40 respondents; submit again with the association's profile, "
+               "without them.")  # fmt: skip
+    found = read_submissions(tmp_path, register(), profile(ordinal=False), quarter=QUARTER)
+    assert reasons(found) == {"a.zip": refused, "b.zip": "", **{a.name: refused for a in names}}
+
+
+def test_who_tells_answers_only_needs_no_standard(tmp_path: Path) -> None:
+    put(tmp_path, "a", standard=None, indicators=(), waiting=())
+    put(tmp_path, "b", "bank_b", standard=None)
+    assert reasons(taken(tmp_path)) == {
+        "a.zip": "",
+        "b.zip": "datapackage.json: expected the standard lending_standard, as the association's profile asks, found "
+        "figures of indicators.csv and waiting.csv and no standard; name it in the params (`standard`) and submit "
+        "again.",
+    }
+    open_ = profile().model_copy(update={"standard": ""})
+    assert set(read_submissions(tmp_path, register(), open_, quarter=QUARTER).receipts["reason"]) == {""}
 
 
 def test_ordinal_statistics_are_read_when_asked_for(tmp_path: Path) -> None:
@@ -216,7 +331,7 @@ def test_what_institutions_send_is_accepted_whatever_they_withhold(tmp_path: Pat
     )  # fmt: skip
     rules, withheld = profile().disclosure, 0
     for own in simulated.submissions:
-        sent = protect(own, rules)
+        sent = protect(own, rules, secret=b"own")
         withheld += len(sent.withheld)
         write_package(sent, key_of(own.institution), tmp_path / f"{own.institution}-{own.quarter}.zip")
     found = read_submissions(tmp_path, simulated.register, profile(), quarter=QUARTER)

@@ -28,7 +28,9 @@ FILE = "public.json"
 def gate_of(codes: list[str], verdict: str = "comparable", biased: tuple[str, ...] = ()) -> Gate:
     """A gate that says so, with a bias beyond the limit on some institutions."""
     bias = pd.Series([6.5 if c in biased else 0.1 for c in codes])
-    frame = pd.DataFrame({"institution": codes, "observed": bias + 1.0, "bias": bias, "fair": 1.0})
+    frame = pd.DataFrame({"institution": codes, "observed": bias + 1.0, "bias": bias, "fair": 1.0, "se": 0.1,
+                          "unseen": 1.0, "low": bias - 1.2, "high": bias + 1.2, "least": bias, "most": bias,
+                          "ladder": np.nan, "finding": np.where(bias > 5, "beyond", "within")})  # fmt: skip
     items = pd.DataFrame(
         {"factor": ["EXP", "EXP"], "item": ["exp1", "exp2"], "kind": ["loading", "intercept"], "value": [1.0, 4.0],
          "noninvariant": [0.0, 0.12], "r2": [0.6, 0.4]}

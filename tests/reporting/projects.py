@@ -63,8 +63,8 @@ def call(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
-def own_process(*arguments: str, folder: Path, **env: str) -> subprocess.Popen[str]:
-    """The command line as a process of its own, with a temporary folder of its own beside the project's."""
+def own_process(*arguments: str, folder: Path, group: bool = False, **env: str) -> subprocess.Popen[str]:
+    """The command line as a process of its own (and the first of a group), with a temporary folder of its own."""
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
     return subprocess.Popen(
@@ -74,6 +74,7 @@ def own_process(*arguments: str, folder: Path, **env: str) -> subprocess.Popen[s
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=group,
     )
 
 

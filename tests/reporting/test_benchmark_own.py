@@ -132,14 +132,16 @@ def test_the_public_version_has_blind_codes_in_their_own_order_or_names(whole: W
     blind = public_version(whole)
     codes = list(blind.benchmark.standing["institution"])
     assert codes == sorted(codes)
-    assert set(codes) == {whole.blind[c] for c in whole.institutions}
+    # The one that is too small to be shown has no code: it would tell as much of its other quarters.
+    assert set(codes) - {""} == {whole.blind[c] for c in whole.institutions if c != "I14"}
     assert not re.search(r"\bI\d\d\b|Simulated institution", blind.encode().decode())
     assert len(blind.benchmark.receipts) == 3
     groups = blind.benchmark.standing["peers"].value_counts().drop("", errors="ignore")
     assert (groups >= whole.profile.disclosure.minimum_institutions).all()
-    back = {b: c for c, b in whole.blind.items()}
+    back = {b: c for c, b in whole.blind.items()} | {"": "I14"}
     first = blind.benchmark.standing.set_index("institution")["score"].rename(back).sort_index()
-    pd.testing.assert_series_equal(first, whole.benchmark.standing.set_index("institution")["score"].sort_index())
+    exact = whole.benchmark.standing.set_index("institution")["score"].sort_index()
+    pd.testing.assert_series_equal(first, exact.round(1))
     publication = whole.profile.publication.model_copy(update={"names": "names"})
     named = public_version(replace(whole, profile=whole.profile.model_copy(update={"publication": publication}),
                                    blind={}))  # fmt: skip

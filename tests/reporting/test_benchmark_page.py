@@ -19,6 +19,7 @@ import pytest
 from sqmodel.reporting.benchmark_page import BenchmarkPage
 from sqmodel.reporting.benchmark_params import BenchmarkParams, load_benchmark_params
 from sqmodel.reporting.benchmark_parts import MOST, funnel_curves
+from sqmodel.reporting.benchmark_versions import own_version
 from sqmodel.reporting.gate import Expected, inspect
 from sqmodel.reporting.making import render
 from sqmodel.reporting.tables import companions
@@ -66,8 +67,13 @@ def pages(folders: dict[str, Path]) -> dict[str, BenchmarkPage]:
 def published(folders: dict[str, Path]) -> dict[str, tuple[str, dict[str, bytes]]]:
     """Pages and their files, past the gate."""
     found = {}
-    for kind in ("names", "codes", "refused"):
-        given = {"quarter": QUARTER, "results": str(folders[kind] / FILE), "page_language": "en"}
+    found_whole = whole(**KINDS["names"])
+    own = sorted(found_whole.benchmark.standing.dropna(subset=["rank"])["institution"])[3]
+    (folders["names"] / "own.json").write_bytes(own_version(found_whole, own).encode())
+    asked = {kind: {"results": str(folders[kind] / FILE)} for kind in ("names", "codes", "refused")}
+    asked["own"] = {"results": str(folders["names"] / "own.json"), "institution": own}
+    for kind, named in asked.items():
+        given = named | {"quarter": QUARTER, "page_language": "en"}
         page, files, notes, counts = render(executed(NOTEBOOK, **given))
         assert notes == ()
         assert inspect(page, Expected(**counts, files=tuple(files), most_bytes=MOST_BYTES)) == []
@@ -177,11 +183,15 @@ def test_scores_ranks_and_places_are_those_of_the_benchmark(pages: dict[str, Ben
     for name in names:
         assert name in text(page.comparability().html)
         assert name not in html
-    assert "Institutions without a rank: 2 (items mean something else there)" in text(page.limits().html)
+    assert "Institutions without a rank: 2 (items mean something else there, or this cannot be decided)" in text(
+        page.limits().html
+    )
 
 
 def test_blind_codes_give_no_institution_away(pages: dict[str, BenchmarkPage], published: dict[str, Any]) -> None:
     page, files = published["codes"]
+    # In the font's outlines any letters can follow one another.
+    page = re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
     real = [f"I{i:02d}" for i in range(1, 25)]
     blind = set(pages["codes"].benchmark.standing["institution"])
     assert len(blind) == len(real) == 24
@@ -296,11 +306,13 @@ def visit(browser: Any, published: dict[str, Any], tmp_path: Path) -> Iterator[A
         one.context.close()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
-def test_axe_finds_nothing_and_nothing_leaves_the_page(visit: Any, width: int, scheme: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "width", "scheme"), [("names", 360, "dark"), ("names", 1280, "light"), ("own", 360, "light")]
+)
+def test_axe_finds_nothing_and_nothing_leaves_the_page(visit: Any, kind: str, width: int, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    seen = visit("names", viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True)
+    seen = visit(kind, viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True)
     seen.page.evaluate("open => document.querySelectorAll('details').forEach(d => d.open = open)", width > 700)
     for language in ("zh", "en"):
         seen.page.click(f"label[for=sq-{language}]")

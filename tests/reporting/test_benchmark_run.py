@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 import shutil
+import signal
 import stat
+import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -18,7 +24,7 @@ from sqmodel.reporting.sharing import copy_pages
 from sqmodel.reporting.shelf import published as on_shelf
 from tests.reporting.associations import make_association
 from tests.reporting.cells import ROOT
-from tests.reporting.projects import call, published, write_notebook
+from tests.reporting.projects import call, left_behind, own_process, published, write_notebook
 from tests.reporting.workers import cluster
 
 pytest.importorskip("cryptography")
@@ -144,6 +150,53 @@ def test_confidential_pages_are_on_no_shelf_and_in_no_share(compared: Path, tmp_
     )  # fmt: skip
 
 
+def test_confidential_pages_are_verified_like_public_ones(association: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["2026Q3/benchmark", *(f"{OWN}/{code}" for code in CODES)]
+    result = call("verify", "reports")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "".join(f"  intact    {name}\n" for name in names) + "5 of 5 as published\n"
+    own = Path("reports") / OWN
+    assert call("verify", str(own)).stdout.splitlines()[-1] == "4 of 4 as published"
+    (own / "I2" / "results.json").write_text("{}", encoding="utf-8")
+    with (own / ".versions" / "I3.json").open("a", encoding="utf-8") as file:
+        file.write(" ")
+    result = call("verify", "reports")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (1, "3 of 5 as published")
+    assert [re.sub(r"\b[0-9a-f]{12}…", "#", line) for line in result.stderr.splitlines()] == [
+        f"      {own}/I2/results.json: expected sha256 #, found #",
+        f"      {own}/.versions/I3.json: expected the input of sha256 #, found #: it changed since",
+    ]
+    closed(monkeypatch, Path("reports") / CONFIDENTIAL)
+    told = ("reports/confidential: expected a folder that you can open, found: Permission denied; confidential reports "
+            f"are for their owner ({own.owner()}) only: verify them as that user\n")  # fmt: skip
+    result = call("verify", "reports")
+    assert (result.exit_code, result.stdout, result.stderr) == (
+        0, "  intact    2026Q3/benchmark\n1 of 1 as published\n", f"not checked: {told}"
+    )  # fmt: skip
+    result = call("verify", "reports/confidential")
+    assert (result.exit_code, result.stderr) == (2, told)
+    assert call("verify", "nowhere").stderr == (
+        "nowhere: expected a folder of published reports, found: No such file or directory\n"
+    )
+
+
+def closed(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Have a folder be another user's, also where root runs the tests."""
+    scan = os.scandir
+
+    def refused(path: Any = ".") -> Any:
+        if Path(path).resolve() == folder.resolve():
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+
+
+def test_a_confidential_page_made_again_is_identical(warm: Launcher, association: Path) -> None:
+    result = call("verify", "--rerun", f"reports/{OWN}/I1")
+    assert (result.exit_code, result.stdout) == (0, f"  identical {OWN}/I1\n1 of 1 reproduced\n")
+
+
 def test_what_is_unchanged_is_not_made_again(association: Path) -> None:
     before = pages(association)
     result = call(*COMMAND)
@@ -170,6 +223,34 @@ def test_one_report_that_fails_stops_no_other(warm: Launcher, association: Path)
     assert (association / "reports" / OWN / "I3" / "index.html").read_bytes() == before
     assert "AssertionError: no" in (association / "reports" / OWN / ".logs" / "I3.log").read_text(encoding="utf-8")
     assert OWN not in (association / "reports" / "index.html").read_text(encoding="utf-8")
+
+
+def test_ctrl_c_ends_it_and_the_next_run_goes_on(association: Path) -> None:
+    """As in a terminal, which sends the signal to every process of the group."""
+    before, versions = pages(association), association / "reports" / OWN / ".versions"
+    cheap(association, "import time\nopen('begun-' + institution, 'w').close()\ntime.sleep(60)")
+    shutil.rmtree(versions)
+    run = own_process(*COMMAND, folder=association, group=True)
+    until = time.monotonic() + 120
+    while not list(association.glob("begun-*")) and run.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
+    assert run.poll() is None, run.communicate()
+    os.killpg(run.pid, signal.SIGINT)
+    begun = time.monotonic()
+    out, err = run.communicate(timeout=60)
+    assert time.monotonic() - begun < 30
+    assert (run.returncode, err.splitlines()[1:]) == (
+        130,
+        ["interrupted: 0 published; what was published before is in place; run the same command again to go on"],
+    )
+    assert out.splitlines()[0].startswith("8 of 9 files accepted; ")
+    after = pages(association)
+    assert {name for name in after if name not in before} == set()
+    assert {name for name in before if "/.versions/" not in name and after[name] != before[name]} == set()
+    assert (left_behind(association), list(association.glob("reports/**/*scratch-*"))) == ([], [])
+    cheap(association, "institution")
+    result = call(*COMMAND, "--only", "I1")
+    assert (result.exit_code, result.stdout.splitlines()[-2]) == (0, "1 of 1 published")
 
 
 def test_reports_made_on_a_cluster_are_the_same_bytes(association: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -11,14 +12,17 @@ import pytest
 import yaml
 from click.testing import Result
 
+from sqmodel.benchmark.content import Submission
 from sqmodel.benchmark.demo_institutions import QUARTER, demo_institutions
 from sqmodel.benchmark.disclosure import needs_complete_scores
-from sqmodel.benchmark.package import Received, read_package
+from sqmodel.benchmark.package import Received, read_package, write_package
 from sqmodel.benchmark.profile import load_profile, load_register
+from sqmodel.benchmark.signing import new_keys
 from sqmodel.errors import InputError
 from sqmodel.reporting.study import load_study
 from sqmodel.reporting.submit import build_submission
 from sqmodel.survey.instrument import load_instrument
+from tests.benchmark.forging import ordinal, valid
 from tests.reporting.projects import call
 
 PROFILE = load_profile("lending_association")
@@ -82,21 +86,75 @@ def test_the_file_holds_what_the_study_found(sent: tuple[Received, Result], walk
 
 def test_show_prints_every_figure_and_the_signature(sent: tuple[Received, Result], walk: Path) -> None:
     received, found = sent[0], sent[0].submission
-    output = call("submission", "show", str(walk / "inbox" / "a.zip"))
+    output = call("submission", "show", str(walk / "inbox" / "a.zip"), "--all")
     assert output.exit_code == 0, output.output
     lines, words = output.output.splitlines(), set(output.output.split())
     assert lines[0] == f"bank_a {QUARTER} revision 0, simulated"
-    assert lines[1] == f"signature: verified with the key {received.key} that the file names"
+    assert lines[1:3] == ["signature: verified with the key that the file names", f"  {received.key}"]
     assert received.key == (walk / "keys" / "bank_a.pub").read_text(encoding="utf-8").strip()
     assert found.moments is not None
-    figures = [*found.moments.mean, *found.moments.cov.ravel(), *found.score_cov.ravel()]
-    figures += [v for row in (*found.scores, *found.indicators, *found.waiting, *found.context) for v in row
-                if isinstance(v, float) and v == v]  # fmt: skip
-    assert {repr(float(v)) for v in figures} <= words
+    assert {repr(float(v)) for v in figures(found)} <= words
+    assert_counts(lines, found)
+
+
+def figures(found: Submission) -> list[float]:
+    """All estimates of a submission that has moments."""
+    assert found.moments is not None
+    every = [*found.moments.mean, *found.moments.cov.ravel(), *found.score_cov.ravel()]
+    return every + [v for row in (*found.scores, *found.indicators, *found.waiting, *found.context) for v in row
+                    if isinstance(v, float) and v == v]  # fmt: skip
+
+
+def assert_counts(lines: list[str], found: Submission) -> None:
     for own in found.counts:
         row = next(line for line in lines if line.split()[:1] == [own.item] and ":" in line)
         assert row.split()[1:] == [f"{k}:{'withheld' if n is None else n}" for k, n in zip(own.categories, own.counts,
                                                                                          strict=True)]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_show_fits_a_terminal_and_says_what_it_rounds(
+    sent: tuple[Received, Result], walk: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = call("submission", "show", str(walk / "inbox" / "a.zip")).output.splitlines()
+    assert " ".join(lines[1:]).startswith(
+        "All counts are printed as they are in the file, estimates are rounded to 4 digits; of covariances of "
+        "polychorics there is only a summary. --all prints every number with all its digits, --csv FOLDER writes the "
+        "tables of the file byte for byte. signature: verified"
+    )
+    assert [line for line in lines if len(line) > width] == []
+    assert {f"{float(v):.4g}" for v in figures(sent[0].submission)} <= {w for line in lines for w in line.split()}
+    assert_counts(lines, sent[0].submission)
+
+
+def test_of_ordinal_statistics_the_covariances_are_summed_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    private, own = new_keys("a", tmp_path).private, ordinal()
+    write_package(valid(ordinal=own), private, tmp_path / "a.zip")
+    received = read_package(tmp_path / "a.zip", None)
+    said = call("submission", "show", str(tmp_path / "a.zip"))
+    lines = said.output.splitlines()
+    size, digest = received.tables["polychoric_covariances.csv"]
+    begin = lines.index("polychoric_covariances (of thresholds and polychorics; how sure these are)")
+    assert lines[begin + 1 : begin + 4] == [
+        "  in the file, not printed here: 18 x 18, symmetric, so 171 numbers, from 0.1 to 1.6",
+        f"  polychoric_covariances.csv: {size} bytes, sha256", f"  {digest}",
+    ]  # fmt: skip
+    assert lines[lines.index("thresholds") + 2].split() == [own.items[0], "-1", "0", "1.25"]
+    row = lines.index("polychorics (lower triangle)")
+    assert lines[row + 5].split() == [own.items[3], "0.3", "0.3", "0.3", "1"]
+    every = call("submission", "show", str(tmp_path / "a.zip"), "--all", "--csv", str(tmp_path / "out"))
+    assert every.stdout.split().count("1.6") == 18
+    assert "not printed" not in every.stdout
+    written = {p.name: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert written == {Path(n).name: archive.read(n) for n in archive.namelist()}
+    assert len(every.stderr.splitlines()) == len(written)
+    again = call("submission", "show", str(tmp_path / "a.zip"), "--csv", str(tmp_path / "out"))
+    assert (again.exit_code, again.output) == (2, (
+        f"{tmp_path / 'out'}: expected no folder of this name or an empty one, found something; nothing was written\n"
+    ))  # fmt: skip
 
 
 def test_show_tells_machines_the_same(sent: tuple[Received, Result], walk: Path) -> None:

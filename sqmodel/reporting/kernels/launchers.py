@@ -150,7 +150,8 @@ class ForkServer:
         self._lines.close()
         self._socket.close()
         try:
-            self._process.wait(timeout=10)
+            # One that has not been asked for anything has no kernel to end, only libraries to load in vain.
+            self._process.wait(timeout=10 if self._ready else 0)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
