@@ -57,7 +57,10 @@ def _hidden_in_sum(
     kept = changed | ({rest} if rest is not None else set())
     free = range(len(counts))
     if small(counts, rules.minimum_cell):
-        return next(Search(free, rules, 1, kept=kept).drawn(counts, free, secret), (False, tuple(free)))[1]
+        # Whether all stated a value may be known, so that tables of both kinds are no alternatives for one another.
+        stated = None if rest is None else lambda tables: tables[:, rest] > 0
+        search = Search(free, rules, 1, kept=kept, fits=stated)
+        return next(search.drawn(counts, free, secret), (False, tuple(free)))[1]
     # One cell alone is told by the sum, whether or not it is a small one.
     others = [c for c in free if c not in kept]
     more = itertools.combinations(others, max(min(2 - len(kept), len(others)), 0))

@@ -94,7 +94,7 @@ class Search:
         some: Sequence[int] = (least, cells) if cells <= SOME_SIZES else (cells,)
         some = range(least, cells + 1) if cells <= EVERY_SIZE or equations == 1 else some
         self.levels: list[Level] = [(told, size) for told in ((True, False) if groups else (False,)) for size in some]
-        self._usable: dict[tuple[int, tuple[int, ...], bytes], bool] = {}
+        self._usable: dict[tuple[int, tuple[int, ...], bytes, Groups, tuple[int, ...]], bool] = {}
         self._reached: dict[tuple[bytes, int], bool] = {}
 
     def publishes_thresholds(self, counts: Ints) -> bool:
@@ -120,11 +120,17 @@ class Search:
         groups = self.groups(counts) if ordinal and self.groups else ()
         return np.vstack([self.matrix, _sum_rows(groups or (), len(counts))])
 
+    def _thresholds(self, place: int, counts: Ints) -> Groups:
+        """Categories between the thresholds that are published of a table on a level; none where none are."""
+        return (self.groups(counts) if self.levels[place][0] and self.groups else None) or ()
+
     def usable(self, place: int, counts: Ints, hidden: tuple[int, ...]) -> bool:
         """Whether a set may be used for all the tables that look like this one on a level."""
         seen = counts.copy()
         seen[list(hidden)] = -1
-        key = place, hidden, seen.tobytes()
+        # Tables with other thresholds are another class, though their published counts are the same.
+        groups = self._thresholds(place, counts)
+        key = place, hidden, seen.tobytes(), groups, tuple(int(counts[list(g)].sum()) for g in groups)
         if key not in self._usable:
             self._usable[key] = self._wide(place, hidden, *self._like(place, counts, hidden))
         return self._usable[key]
@@ -137,9 +143,8 @@ class Search:
 
     def _like(self, place: int, counts: Ints, hidden: tuple[int, ...]) -> tuple[Ints, bool]:
         """The same with those of which something was sent on a level before; and whether these are all."""
-        told, _ = self.levels[place]
-        groups = self.groups(counts) if told and self.groups else ()
-        matrix = self.rows(counts, told)
+        groups = self._thresholds(place, counts)
+        matrix = np.vstack([self.matrix, _sum_rows(groups, len(counts))])
         sums = matrix @ counts
         lower, upper = counts.copy(), counts.copy()
         lower[list(hidden)], upper[list(hidden)] = 0, int(counts.sum())
@@ -148,8 +153,8 @@ class Search:
         tables = self._some(system, hidden) if listed is None else listed
         own = tables[:, list(hidden)]
         tables = tables[((own > 0) & (own < self.rules.minimum_cell)).any(axis=1)]
-        if told and self.groups:
-            tables = tables[[self.groups(t) == groups for t in tables]]
+        if groups:
+            tables = tables[[self._thresholds(place, t) == groups for t in tables]]
         tables = tables if self.fits is None or not len(tables) else tables[self.fits(tables)]
         return tables, listed is not None
 

@@ -59,7 +59,7 @@ def every_table(counts: Sequence[int]) -> list[tuple[int, ...]]:
 
 
 def game(
-    tables: Sequence[tuple[int, ...]], kept: Sequence[int] = (), thresholds: Any = None
+    tables: Sequence[tuple[int, ...]], kept: Sequence[int] = (), thresholds: Any = None, rules: DisclosureRules = RULES
 ) -> dict[tuple[int, ...], list[tuple[bool, tuple[int, ...]]]]:
     """Of every table with the same sums: whether thresholds stay, and the smallest sets that may be withheld.
 
@@ -67,7 +67,7 @@ def game(
     served leaves the game. `thresholds`: table to the places of the categories between them, or None.
     """
     found: dict[tuple[int, ...], list[tuple[bool, tuple[int, ...]]]] = {t: [] for t in tables}
-    left = [t for t in tables if any(0 < c < RULES.minimum_cell for c in t)]
+    left = [t for t in tables if any(0 < c < rules.minimum_cell for c in t)]
     cells = range(len(tables[0]))
     for told, size in itertools.product((True, False) if thresholds else (False,), range(1, len(cells) + 1)):
         for hidden in itertools.combinations(cells, size):
@@ -75,13 +75,13 @@ def game(
             for t in left if set(kept) <= set(hidden) else ():
                 groups = thresholds(t) if told else ()
                 seen = [t[k] for k in cells if k not in hidden]
-                if groups is not None and not any(0 < c < RULES.minimum_cell for c in seen):
+                if groups is not None and not any(0 < c < rules.minimum_cell for c in seen):
                     sums = tuple(sum(t[k] for k in g) for g in groups)
                     classes.setdefault((tuple(seen), groups, sums), []).append(t)
             for alike in classes.values():
                 columns = [[t[k] for t in alike] for k in hidden]
-                small_ones = [c for c in columns if any(0 < v < RULES.minimum_cell for v in c)]
-                if all(max(c) - min(c) >= RULES.spread for c in small_ones):
+                small_ones = [c for c in columns if any(0 < v < rules.minimum_cell for v in c)]
+                if all(max(c) - min(c) >= rules.spread for c in small_ones):
                     for t in alike:
                         found[t].append((told, hidden))
         left = [t for t in left if not found[t]]
@@ -342,6 +342,26 @@ def test_merged_thresholds_count_as_told(counts: tuple[int, ...]) -> None:
         assert ("q1" in found.ordinal.items, hidden) in sets[counts]
 
 
+@pytest.mark.parametrize(
+    ("counts", "cell", "spread"),
+    [((0, 8, 6, 4, 4), 5, 1), ((2, 4, 6, 8, 4), 3, 2), ((5, 0, 6, 1, 5), 4, 3), ((1, 5, 7, 6, 5), 2, 2)],
+)
+def test_one_search_answers_for_all_tables_with_the_same_sums(counts: tuple[int, ...], cell: int, spread: int) -> None:
+    """Also for those of which other thresholds would be published: as if all were played at once."""
+    rules = DisclosureRules(minimum_cell=cell, spread=spread)
+    merged = mergers(counts, rules)
+    one = Table(tuple(range(1, 6)), np.array(counts), merged=merged if len(merged) > 1 else (), asked=True)
+    search, tables = one.search(rules), every_table(counts)
+
+    def thresholds(t: tuple[int, ...]) -> Any:
+        return places if len(places := mergers(t, rules)) > 1 else None
+
+    for table_, sets in game(tables, thresholds=thresholds, rules=rules).items():
+        if any(0 < c < cell for c in table_):
+            told_, hidden = search.least(np.array(table_))
+            assert [(told_, h) for h in hidden] == sets, table_
+
+
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=7))
 def test_most_merged_categories(counts: list[int]) -> None:
     groups = mergers(counts, RULES)
@@ -384,8 +404,26 @@ def test_the_least_shares_are_withheld(counts: list[int]) -> None:
         assert not found
         return
     always = (len(counts),) if rest else ()
-    sets = [h for _, h in game(compositions(n, len(cells)), always)[cells]] or [tuple(range(len(cells)))]
+    # Whether some stated nothing may be known.
+    tables = [t for t in compositions(n, len(cells)) if not rest or t[-1]]
+    sets = [h for _, h in game(tables, always)[cells]] or [tuple(range(len(cells)))]
     assert tuple(sorted({*found, *always})) in sets
+
+
+def test_shares_tell_no_small_group_to_who_runs_the_search_backwards() -> None:
+    """Of all tables of ten respondents with two values, under all draws: which could have led to the same shares?"""
+    sent = dataclasses.replace(submission_of(with_counts([5, 5]), structure_of(1, 1), 2), counts=(), moments=None)
+    found: dict[Any, set[tuple[int, int]]] = {}
+    for a, b, k in itertools.product(range(11), range(11), range(12)):
+        if a + b <= 10:
+            context = (Context("size", "a", a / 10), Context("size", "b", b / 10))
+            out = protect(dataclasses.replace(sent, context=context), RULES, secret=bytes([k]))
+            found.setdefault((out.context, out.withheld), set()).add((a, b))
+    for (_, withheld), tables in found.items():
+        for place, value in enumerate("ab"):
+            counts = {t[place] for t in tables}
+            if any(w.cell == f"size={value}" for w in withheld) and counts & {1, 2}:
+                assert max(counts) - min(counts) >= RULES.spread, (withheld, tables)
 
 
 def test_small_groups_among_many_values_hide_with_one_or_two_more() -> None:
