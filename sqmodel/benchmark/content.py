@@ -130,7 +130,7 @@ class Waiting(NamedTuple):
 
 
 class Context(NamedTuple):
-    """Case mix: the share of scored respondents with a value of a grouping variable."""
+    """Case mix: the (weighted) share of all scored respondents with a value of a grouping variable."""
 
     variable: str
     value: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -96,7 +97,8 @@ def protect(
       `totals` over quarters do. Then the counts of all of these quarters are solved for together.
     - An earlier revision with the same answers counts as published; with other respondents, see
       `disclosure_joint.choose_jointly`; with as many respondents and other answers, fewer than ``minimum_n`` that
-      differ are refused. Where no counts are safe beside those sent before, all counts, moments and thresholds are
+      differ are refused. What both tell together where the rules changed between them is not looked at: keep the rules
+      within a quarter. Where no counts are safe beside those sent before, all counts, moments and thresholds are
       withheld, as they are where `structure` is not given and an item cannot be protected by its counts.
     """
     before = [s for s in earlier if s.quarter == submission.quarter and s.revision < submission.revision]
@@ -108,7 +110,9 @@ def protect(
     cells = [
         *withheld_indicators(submission.indicators, rules, changed),
         *withheld_waiting(submission.waiting, rules, changed),
-        *withheld_shares(submission.context, submission.n, rules, changed, drawing(secret, submission, "context")),
+        *withheld_shares(
+            submission.context, submission.n, rules, changed, partial(drawing, secret, submission, "context")
+        ),
     ]
     gone = {(w.table, w.cell) for w in cells}
     return dataclasses.replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from sqmodel.benchmark.profile import DisclosureRules
 
 
 def withheld_shares(
-    context: Sequence[Context], n: int, rules: DisclosureRules, changes: Changes, secret: bytes
+    context: Sequence[Context], n: int, rules: DisclosureRules, changes: Changes, secret: Callable[[str], bytes]
 ) -> list[Withheld]:
     """Shares not to be sent: small groups, and others that hide them in the sum.
 
@@ -27,7 +27,8 @@ def withheld_shares(
     rules : DisclosureRules
     changes : Changes
         Against earlier revisions.
-    secret : bytes
+    secret : callable
+        Of each variable its own, by which it is drawn what is withheld.
 
     Notes
     -----
@@ -43,7 +44,7 @@ def withheld_shares(
         kept = {k for k, c in enumerate(own) if (c.variable, c.value) in changes.shares}
         if rest:
             counts = np.append(counts, rest)
-        hidden = _hidden_in_sum(counts, kept, len(own) if rest else None, rules, secret)
+        hidden = _hidden_in_sum(counts, kept, len(own) if rest else None, rules, secret(variable))
         found += [Withheld("context", f"{variable}={own[k].value}", SMALL) for k in hidden if k < len(own)]
     return found
 

@@ -29,7 +29,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sqmodel.benchmark.disclosure_system import Ints, System, enumerated, moment_rows, move, some_solutions
+from sqmodel.benchmark.disclosure_system import (
+    Ints,
+    System,
+    enumerated,
+    moment_rows,
+    move,
+    neighbours,
+    some_solutions,
+)
 from sqmodel.benchmark.profile import DisclosureRules
 
 Fits = Callable[[Ints], npt.NDArray[np.bool_]]
@@ -40,7 +48,7 @@ Level = tuple[bool, int]
 EVERY_SIZE = 7
 """Cells of an item up to which every set is tried; of more, only the smallest sets and the one of all counts."""
 SOME_SIZES = 12
-"""Cells up to which these are; of more, all counts are withheld or none."""
+"""Cells of an item up to which these are; of more, all counts are withheld or none."""
 MOST_TABLES = 2000
 """Of a larger class some tables are looked at, the same whichever of its tables is the true one."""
 CHUNK = 256
@@ -142,14 +150,16 @@ class Search:
         return tables[[not self._sent_before(place, t) for t in tables]] if len(tables) else tables
 
     def _like(self, place: int, counts: Ints, hidden: tuple[int, ...]) -> tuple[Ints, bool]:
-        """The same with those of which something was sent on a level before; and whether these are all."""
+        """Tables that look alike, with those that were served on a level before; and whether these are all."""
         groups = self._thresholds(place, counts)
         matrix = np.vstack([self.matrix, _sum_rows(groups, len(counts))])
         sums = matrix @ counts
         lower, upper = counts.copy(), counts.copy()
         lower[list(hidden)], upper[list(hidden)] = 0, int(counts.sum())
         system = System(matrix, sums, sums, lower, upper)
-        listed = enumerated(system, MOST_TABLES)
+        listed = self._line(system, counts, hidden)
+        if listed is None:
+            listed = enumerated(system, MOST_TABLES)
         tables = self._some(system, hidden) if listed is None else listed
         own = tables[:, list(hidden)]
         tables = tables[((own > 0) & (own < self.rules.minimum_cell)).any(axis=1)]
@@ -157,6 +167,14 @@ class Search:
             tables = tables[[self._thresholds(place, t) == groups for t in tables]]
         tables = tables if self.fits is None or not len(tables) else tables[self.fits(tables)]
         return tables, listed is not None
+
+    def _line(self, system: System, counts: Ints, hidden: tuple[int, ...]) -> Ints | None:
+        """The tables of a smallest set, which are steps on a line however many they are; None for larger sets."""
+        if len(hidden) != self.equations + 1:
+            return None
+        tables = neighbours(self.values, counts, hidden, self.equations)
+        found: Ints = tables[(tables @ system.matrix.T == system.low).all(axis=1)]
+        return found
 
     def _some(self, system: System, hidden: Sequence[int]) -> Ints:
         """Tables of a class that is too large to list; where only the sum is known, those with one large count."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -116,7 +117,7 @@ def chosen_items(
     for item, table in tables.items():
         others = _ties(item, table, submission, before, totals)
         own = [t for t in totals if t.item == item and submission.quarter in t.quarters]
-        draw = drawing(secret, submission, item)
+        draw = drawing(secret, submission, "counts", item)
         found[item] = (
             choose_jointly(table, submission.quarter, others, own, rules, draw)
             if others
@@ -131,9 +132,10 @@ def chosen_items(
     return found
 
 
-def drawing(secret: bytes, submission: Submission, name: str) -> bytes:
+def drawing(secret: bytes, submission: Submission, *name: str) -> bytes:
     """A secret of its own for every item and quarter, so that nothing that was drawn tells of another draw."""
-    return hmac.digest(secret, f"{submission.institution}|{submission.quarter}|{name}".encode(), hashlib.sha256)
+    told = json.dumps([submission.institution, submission.quarter, *name])
+    return hmac.digest(secret, told.encode(), hashlib.sha256)
 
 
 def _ties(

@@ -101,7 +101,7 @@ def make_submission(
         institution=institution, quarter=quarter, revision=revision, instrument=identity_of(measure.instrument),
         standard=None if standard is None else identity_of(standard), simulated=simulated, n=len(current),
         counts=counts, moments=moments, scores=scores, score_cov=cov, indicators=tuple(indicators),
-        waiting=tuple(waiting), context=tuple(_context(current, context)),
+        waiting=tuple(waiting), context=tuple(_context(current, context, rules or DisclosureRules())),
         ordinal=_ordinal(complete, counts, rules or DisclosureRules()) if ordinal else None,
     )  # fmt: skip
 
@@ -201,12 +201,18 @@ def dimension_covariance(measure: Measure, strata: str | None = None) -> Floats:
     return cov
 
 
-def _context(current: Responses, wanted: Sequence[str] | None) -> Iterator[Context]:
-    """Shares of the values that the questionnaire names; what is free text is nobody else's business."""
-    weight = current.sample_weight
+def _context(current: Responses, wanted: Sequence[str] | None, rules: DisclosureRules) -> Iterator[Context]:
+    """Shares of the values that the questionnaire names; what is free text is nobody else's business.
+
+    Of all scored respondents: without weights a share is a count, on which disclosure control decides. Weighted shares
+    hide how small a group is, so that of weighted answers no variable with a small group is sent.
+    """
+    weight, n = current.sample_weight, len(current)
+    weighted = not np.allclose(weight, weight[0]) if n else False
     for code in current.group_codes if wanted is None else wanted:
         values: Any = current.frame[code]
-        known = values.notna().to_numpy(bool)
-        total = float(weight[known].sum())
-        for value in current.instrument.group(code).values if total > 0 else ():
-            yield Context(code, value, float(weight[(values == value).to_numpy(bool)].sum()) / total)
+        own = {v: (values == v).to_numpy(bool) for v in current.instrument.group(code).values}
+        counts = [int(at.sum()) for at in own.values()]
+        small = any(0 < c < rules.minimum_cell for c in (*counts, n - sum(counts)))
+        for value, at in own.items() if sum(counts) and not (weighted and small) else ():
+            yield Context(code, value, float(weight[at].sum() / weight.sum()))

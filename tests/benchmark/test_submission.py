@@ -13,7 +13,7 @@ from sqmodel.benchmark.content import GRID
 from sqmodel.benchmark.disclosure import mergers
 from sqmodel.benchmark.done import Casework, indicators_of, waiting_of
 from sqmodel.benchmark.profile import DisclosureRules
-from sqmodel.benchmark.submission import dimension_covariance, make_submission
+from sqmodel.benchmark.submission import _context, dimension_covariance, make_submission
 from sqmodel.errors import InputError, UnfitMeasureError
 from sqmodel.index.scoring import build_index
 from sqmodel.measurement.measure import Measure
@@ -196,3 +196,24 @@ def test_cases_become_shares_means_and_survival() -> None:
         assert point.waiting == pytest.approx(curve.survival([point.hours])[0])
         row = curve.curve[curve.curve["time"] <= point.hours].iloc[-1]
         assert point.se == pytest.approx(row["se"])
+
+
+def test_context_counts_all_scored_respondents_and_weights_hide_no_small_group() -> None:
+    """Shares of those only who stated a value would make a group of two look like one of more."""
+    responses = _measure().responses
+    frame = responses.frame.copy()
+    frame["size"] = frame["size"].where(np.arange(len(frame)) % 2 == 0)
+    half = replace(responses, frame=frame)
+    told = frame["size"].value_counts()
+    shares = {c.value: c.share for c in _context(half, ["size"], DisclosureRules())}
+    assert {v: s * len(frame) for v, s in shares.items() if s} == pytest.approx(told.to_dict())
+    few = DisclosureRules(minimum_cell=int(told.min()) + 1)
+    assert list(_context(half, ["size"], few)) != []
+    weighted = replace(half, frame=frame.assign(sample_weight=np.linspace(1, 2, len(frame))))
+    assert list(_context(weighted, ["size"], few)) == []
+    least = DisclosureRules(minimum_cell=int(told.min()))
+    shares = {c.value: c.share for c in _context(weighted, ["size"], least)}
+    weight = frame.assign(w=np.linspace(1, 2, len(frame))).groupby("size", observed=True)["w"].sum() / (
+        1.5 * len(frame)
+    )
+    assert {v: s for v, s in shares.items() if s} == pytest.approx(weight.to_dict())
