@@ -128,9 +128,7 @@ def _unheard() -> Iterator[None]:
 
 def _one_thread() -> None:
     """One linear algebra thread a process: there is a process for every core, and the sums keep their order."""
-    import threadpoolctl
-
-    threadpoolctl.threadpool_limits(1)
+    _limit()
     # Nothing computed here may be spread out a second time.
     os.environ[VARIABLE] = HERE
 
@@ -151,10 +149,21 @@ class _Limited:
         self.function = function
 
     def __call__(self, item: Any) -> Any:
-        import threadpoolctl
-
-        with threadpoolctl.threadpool_limits(1), on(HERE):
+        with _limit(), on(HERE):
             return self.function(item)
+
+
+def _limit() -> Any:
+    """Linear algebra limited to one thread, until it is left as a context.
+
+    Only libraries that are loaded are limited. Numpy and scipy have one each, which a process that has just begun need
+    not have loaded yet: left to themselves, the processes' threads wait for one another.
+    """
+    import numpy as np  # noqa: F401
+    import scipy.linalg  # noqa: F401
+    import threadpoolctl
+
+    return threadpoolctl.threadpool_limits(1)
 
 
 def connect(address: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -35,6 +36,31 @@ def test_results_come_in_order_and_the_first_error_is_raised() -> None:
         assert compute.map(abs, range(-50, 0)) == list(range(50, 0, -1))
         with pytest.raises(ValueError, match=r"invalid literal for int\(\) with base 10: 'a'"):
             compute.map(int, ["1", "a", "b", *map(str, range(40))])
+
+
+THREADS = """
+from sqmodel import compute
+
+def threads(_):
+    import numpy, scipy.linalg, threadpoolctl
+
+    return [own["num_threads"] for own in threadpoolctl.threadpool_info()]
+
+if __name__ == "__main__":
+    with compute.on(2):
+        print(compute.map(threads, range(2)))
+"""
+
+
+def test_a_process_has_one_thread_of_linear_algebra_whenever_it_is_loaded(tmp_path: Path) -> None:
+    """The libraries are loaded by the function, after the process began; with more threads they wait for each other."""
+    (tmp_path / "threads.py").write_text(THREADS, encoding="utf-8")
+    plenty = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")} | {"OPENBLAS_NUM_THREADS": "4"}
+    done = subprocess.run([sys.executable, "threads.py"], cwd=tmp_path, env=plenty, capture_output=True, text=True,
+                          check=True)  # fmt: skip
+    found = json.loads(done.stdout)
+    assert len(found) == 2
+    assert all(own and set(own) == {1} for own in found)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals to a group of processes")

@@ -125,19 +125,18 @@ class Search:
 
     def rows(self, counts: Ints, ordinal: bool) -> Ints:
         """Sums that are known of a table when its counts are withheld, with or without its thresholds."""
-        groups = self.groups(counts) if ordinal and self.groups else ()
-        return np.vstack([self.matrix, _sum_rows(groups or (), len(counts))])
+        return np.vstack([self.matrix, _sum_rows(self._thresholds(counts, ordinal), len(counts))])
 
-    def _thresholds(self, place: int, counts: Ints) -> Groups:
-        """Categories between the thresholds that are published of a table on a level; none where none are."""
-        return (self.groups(counts) if self.levels[place][0] and self.groups else None) or ()
+    def _thresholds(self, counts: Ints, ordinal: bool) -> Groups:
+        """Categories between the thresholds that are published of a table; none where none are."""
+        return (self.groups(counts) if ordinal and self.groups else None) or ()
 
     def usable(self, place: int, counts: Ints, hidden: tuple[int, ...]) -> bool:
         """Whether a set may be used for all the tables that look like this one on a level."""
         seen = counts.copy()
         seen[list(hidden)] = -1
         # Tables with other thresholds are another class, though their published counts are the same.
-        groups = self._thresholds(place, counts)
+        groups = self._thresholds(counts, self.levels[place][0])
         key = place, hidden, seen.tobytes(), groups, tuple(int(counts[list(g)].sum()) for g in groups)
         if key not in self._usable:
             self._usable[key] = self._wide(place, hidden, *self._like(place, counts, hidden))
@@ -151,8 +150,8 @@ class Search:
 
     def _like(self, place: int, counts: Ints, hidden: tuple[int, ...]) -> tuple[Ints, bool]:
         """Tables that look alike, with those that were served on a level before; and whether these are all."""
-        groups = self._thresholds(place, counts)
-        matrix = np.vstack([self.matrix, _sum_rows(groups, len(counts))])
+        told, _ = self.levels[place]
+        groups, matrix = self._thresholds(counts, told), self.rows(counts, told)
         sums = matrix @ counts
         lower, upper = counts.copy(), counts.copy()
         lower[list(hidden)], upper[list(hidden)] = 0, int(counts.sum())
@@ -164,7 +163,7 @@ class Search:
         own = tables[:, list(hidden)]
         tables = tables[((own > 0) & (own < self.rules.minimum_cell)).any(axis=1)]
         if groups:
-            tables = tables[[self._thresholds(place, t) == groups for t in tables]]
+            tables = tables[[self._thresholds(t, told) == groups for t in tables]]
         tables = tables if self.fits is None or not len(tables) else tables[self.fits(tables)]
         return tables, listed is not None
 

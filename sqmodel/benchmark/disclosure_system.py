@@ -34,12 +34,6 @@ class System(NamedTuple):
     lower: Ints
     upper: Ints
 
-    def with_cell(self, cell: int, lower: int, upper: int) -> System:
-        """The same with a cell's bounds narrowed."""
-        low, high = self.lower.copy(), self.upper.copy()
-        low[cell], high[cell] = max(low[cell], lower), min(high[cell], upper)
-        return self._replace(lower=low, upper=high)
-
 
 def moment_rows(values: Sequence[int], counts: Ints) -> tuple[Ints, Ints]:
     """What a table's size, sum and sum of squares say, and what follows from them.

@@ -16,9 +16,7 @@ _SPREADS, _MEANS, _GRID = 200, 60, 200
 """Points of the distribution of tau2, of the mean's at each of them, and at which Q is computed."""
 
 
-def prediction_interval(
-    estimates: npt.ArrayLike, errors: npt.ArrayLike, *, level: float = 0.95
-) -> tuple[float, float]:  # fmt: skip
+def prediction_interval(estimates: npt.ArrayLike, errors: npt.ArrayLike, *, level: float = 0.95) -> tuple[float, float]:
     """Where does the true value of a further unit of the same population lie?
 
     Parameters
@@ -44,9 +42,8 @@ def prediction_interval(
     the generalised Q, which with the true tau2 is chi-squared with n - 1 degrees of freedom, so that each of its
     quantiles gives a tau2 (0 where Q is below it at 0; Viechtbauer's Q-profile). With each of them the further unit is
     mean + t (Knapp and Hartung's standard error of the mean, as in `pool_effects` never below the plain one) +
-    sqrt(tau2) z; the limits are quantiles of the mixture
-    over all. This is the construction of Nagashima, Noma & Furukawa (2019), who take the distribution of Cochran's Q
-    (``pima`` of pimeta in R) and draw; nothing is drawn here.
+    sqrt(tau2) z; the limits are quantiles of the mixture over all. This is the construction of Nagashima, Noma &
+    Furukawa (2019), who take the distribution of Cochran's Q (``pima`` of pimeta in R) and draw; nothing is drawn here.
 
     In 300 simulations each of 3 to 60 units whose errors are equal or differ up to fourfold, true values differing by 0
     to 3 typical errors, an interval at 95 % holds 93 to 100 % of further units: 93 where they differ half as much as by

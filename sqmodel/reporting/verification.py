@@ -87,6 +87,7 @@ def _owner(folder: Path) -> str:
     try:
         return f" ({folder.owner()})"
     except (OSError, KeyError, NotImplementedError):
+        # Whose it is only helps; a user without a name here, or a system without owners, is told of without it.
         return ""
 
 

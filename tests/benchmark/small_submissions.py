@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,3 +61,18 @@ def hide(submission: Submission, cells: Mapping[str, Sequence[int]]) -> Submissi
     counts = tuple(c._replace(counts=tuple(None if k in cells.get(c.item, ()) else v for k, v in enumerate(c.counts)))
                    for c in submission.counts)  # fmt: skip
     return replace(submission, counts=counts)
+
+
+def with_counts(*counts: Sequence[int], rng: int = 0) -> Answers:
+    """Answers with these counts, otherwise in any order."""
+    generator = np.random.default_rng(rng)
+    return np.column_stack([generator.permutation(np.repeat(range(1, len(c) + 1), c)) for c in counts])
+
+
+def told(submission: Submission) -> dict[str, tuple[int | None, ...]]:
+    return {c.item: c.counts for c in submission.counts}
+
+
+def bare(**fields: Any) -> Submission:
+    sent = submission_of(with_counts([20, 20, 20]), structure_of(1, 1), 3)
+    return replace(sent, counts=(), moments=None, **fields)
